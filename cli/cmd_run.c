@@ -1,0 +1,329 @@
+/* ringfence do, ringfence run: parse the flags into a launch_spec, start it, wait for it. */
+#include "cli/cli.h"
+#include "control.h"
+#include "launch/launch.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <grp.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+extern char **environ;
+
+enum {
+    OPT_PLATFORM = 256,
+    OPT_NETWORK,
+    OPT_ROOTFS,
+    OPT_RW,
+    OPT_RO,
+    OPT_ENV,
+    OPT_CWD,
+    OPT_UID,
+    OPT_GID,
+    OPT_HOSTNAME,
+    OPT_MEMORY,
+    OPT_CPUS,
+    OPT_STRACE,
+    OPT_DEBUG_LOG,
+    OPT_STATS,
+    OPT_HELP,
+};
+
+static const struct option g_options[] = {
+    {"platform", required_argument, NULL, OPT_PLATFORM},
+    {"network", required_argument, NULL, OPT_NETWORK},
+    {"rootfs", required_argument, NULL, OPT_ROOTFS},
+    {"rw", required_argument, NULL, OPT_RW},
+    {"ro", required_argument, NULL, OPT_RO},
+    {"env", required_argument, NULL, OPT_ENV},
+    {"cwd", required_argument, NULL, OPT_CWD},
+    {"uid", required_argument, NULL, OPT_UID},
+    {"gid", required_argument, NULL, OPT_GID},
+    {"hostname", required_argument, NULL, OPT_HOSTNAME},
+    {"memory", required_argument, NULL, OPT_MEMORY},
+    {"cpus", required_argument, NULL, OPT_CPUS},
+    {"strace", optional_argument, NULL, OPT_STRACE},
+    {"debug-log", required_argument, NULL, OPT_DEBUG_LOG},
+    {"stats", no_argument, NULL, OPT_STATS},
+    {"help", no_argument, NULL, OPT_HELP},
+    {NULL, 0, NULL, 0},
+};
+
+static const char g_help[] =
+    "  --platform=auto|systrap|kvm  how guest code runs; auto measures and takes the faster "
+    "(default)\n"
+    "  --rw PATH                    let the sandbox write to PATH outside (may be repeated)\n"
+    "  --ro PATH[:DEST]             show PATH read-only, at DEST (may be repeated)\n"
+    "  --env K=V                    set a variable (may be repeated); the rest is inherited\n"
+    "  --cwd DIR                    working directory inside (default: the present one)\n"
+    "  --uid N, --gid N             identity inside (default: the caller's)\n"
+    "  --hostname NAME              host name inside\n"
+    "  --network=none|host|sandbox  none: only loopback inside (default)\n"
+    "  --memory=SIZE                limit of guest memory, with K, M, G (default: none)\n"
+    "  --cpus=N                     processors that programs see (default: all)\n"
+    "  --strace[=set]               print system calls on stderr; set: names separated by commas\n"
+    "  --debug-log=FILE             append what the sandbox notes about itself to FILE\n"
+    "  --stats                      print figures about the run on stderr at its end\n"
+    "\n"
+    "The exit status is the command's own, 128+n if signal n killed it; 125 if ringfence itself\n"
+    "failed, 126 if the command cannot be executed, 127 if it is not found.\n";
+
+struct parsed {
+    struct launch_spec spec;
+    char **env; /* owned array, borrowed strings */
+    unsigned env_count;
+    char cwd[PATH_MAX];
+    gid_t *groups;
+    bool help, is_run;
+};
+
+static int env_set(struct parsed *p, char *assignment)
+{
+    char *eq = strchr(assignment, '=');
+    if (!eq || eq == assignment)
+        return cli_error(RF_EXIT_ERROR, "--env %s: write it as NAME=VALUE", assignment);
+    size_t name = eq - assignment + 1;
+    for (unsigned i = 0; i < p->env_count; i++)
+        if (!strncmp(p->env[i], assignment, name)) {
+            p->env[i] = assignment;
+            return 0;
+        }
+    char **bigger = realloc(p->env, (p->env_count + 2) * sizeof(*bigger));
+    if (!bigger)
+        return cli_error(RF_EXIT_ERROR, "out of memory");
+    p->env = bigger;
+    p->env[p->env_count++] = assignment;
+    p->env[p->env_count] = NULL;
+    return 0;
+}
+
+static int env_inherit(struct parsed *p)
+{
+    for (char **e = environ; *e; e++)
+        p->env_count++;
+    p->env = calloc(p->env_count + 1, sizeof(*p->env));
+    if (!p->env)
+        return cli_error(RF_EXIT_ERROR, "out of memory");
+    memcpy(p->env, environ, p->env_count * sizeof(*p->env));
+    return 0;
+}
+
+static int parse_number(const char *flag, const char *text, uint64_t max, uint64_t *out)
+{
+    char *end;
+    errno = 0;
+    *out = strtoull(text, &end, 10);
+    if (errno || end == text || *end || text[0] == '-' || *out > max)
+        return cli_error(RF_EXIT_ERROR, "--%s=%s: not a number up to %llu", flag, text,
+                         (unsigned long long)max);
+    return 0;
+}
+
+static int parse_size(const char *text, uint64_t *out)
+{
+    static const char units[] = "KMGT";
+    char *end;
+    errno = 0;
+    unsigned long long v = strtoull(text, &end, 10);
+    const char *u = *end ? strchr(units, *end & ~0x20) : NULL;
+    unsigned shift = u ? 10 * (unsigned)(u - units + 1) : 0;
+    if (errno || end == text || text[0] == '-' || (*end && (!u || end[1])) || v == 0 ||
+        v > (UINT64_MAX >> shift))
+        return cli_error(RF_EXIT_ERROR, "--memory=%s: write a size such as 512M or 2G", text);
+    *out = v << shift;
+    return 0;
+}
+
+/* PATH or PATH:DEST; without DEST it appears under its own resolved name. */
+static int add_export(struct parsed *p, char *arg, bool writable)
+{
+    struct launch_spec *s = &p->spec;
+    if (s->export_count == LAUNCH_MAX_EXPORTS)
+        return cli_error(RF_EXIT_ERROR, "more than %d --rw and --ro", LAUNCH_MAX_EXPORTS);
+    char *colon = strrchr(arg, ':');
+    if (colon)
+        *colon++ = 0;
+    char *real = realpath(arg, NULL);
+    if (!real)
+        return cli_error(RF_EXIT_ERROR, "--%s %s: %s", writable ? "rw" : "ro", arg,
+                         strerror(errno));
+    if (colon && colon[0] != '/')
+        return cli_error(RF_EXIT_ERROR, "--%s %s:%s: the place inside must be an absolute path",
+                         writable ? "rw" : "ro", arg, colon);
+    s->exports[s->export_count++] = (struct launch_export){
+        .host_path = real, .dest = colon ? colon : real, .writable = writable};
+    return 0;
+}
+
+static int check_choice(const char *flag, const char *value, const char *choices)
+{
+    size_t len = strlen(value);
+    for (const char *c = choices; *c; c += strspn(c, "|")) {
+        size_t n = strcspn(c, "|");
+        if (n == len && !strncmp(c, value, n))
+            return 0;
+        c += n;
+    }
+    return cli_error(RF_EXIT_ERROR, "--%s=%s: choose one of %s", flag, value, choices);
+}
+
+static int take_identity(struct parsed *p, int opt)
+{
+    uint64_t v;
+    if (parse_number(opt == OPT_UID ? "uid" : "gid", optarg, UINT32_MAX - 1, &v))
+        return RF_EXIT_ERROR;
+    if (opt == OPT_UID)
+        p->spec.uid = v;
+    else
+        p->spec.gid = v;
+    p->spec.group_count = 0;
+    return 0;
+}
+
+static int take_option(struct parsed *p, int opt)
+{
+    struct launch_spec *s = &p->spec;
+    uint64_t v;
+    switch (opt) {
+    case OPT_PLATFORM:
+        s->platform = optarg;
+        return check_choice("platform", optarg, "auto|systrap|kvm");
+    case OPT_NETWORK:
+        s->network = optarg;
+        return check_choice("network", optarg, "none|host|sandbox");
+    case OPT_ROOTFS:
+        s->rootfs = optarg;
+        return 0;
+    case OPT_RW:
+    case OPT_RO:
+        return add_export(p, optarg, opt == OPT_RW);
+    case OPT_ENV:
+        return env_set(p, optarg);
+    case OPT_CWD:
+        s->cwd = optarg;
+        return 0;
+    case OPT_UID:
+    case OPT_GID:
+        return take_identity(p, opt);
+    case OPT_HOSTNAME:
+        s->hostname = optarg;
+        return strlen(optarg) <= 64 ? 0
+                                    : cli_error(RF_EXIT_ERROR, "--hostname: at most 64 characters");
+    case OPT_MEMORY:
+        return parse_size(optarg, &s->memory_limit);
+    case OPT_CPUS:
+        if (parse_number("cpus", optarg, 1024, &v) || v == 0)
+            return RF_EXIT_ERROR;
+        s->cpus = v;
+        return 0;
+    case OPT_STRACE:
+        s->strace = optarg ? optarg : "";
+        return 0;
+    case OPT_DEBUG_LOG:
+        s->debug_log = optarg;
+        return 0;
+    case OPT_STATS:
+        s->stats = true;
+        return 0;
+    case OPT_HELP:
+        p->help = true;
+        return 0;
+    default: /* getopt_long has already named the flag */
+        return cli_error(RF_EXIT_ERROR, "'ringfence %s --help' lists the flags",
+                         p->is_run ? "run" : "do");
+    }
+}
+
+static int parsed_defaults(struct parsed *p)
+{
+    struct launch_spec *s = &p->spec;
+    s->platform = "auto";
+    s->network = "none";
+    s->rootfs = p->is_run ? NULL : "/";
+    s->root_mode = "overlay";
+    s->uid = geteuid();
+    s->gid = getegid();
+    int n = getgroups(0, NULL);
+    p->groups = calloc(n > 0 ? n : 1, sizeof(gid_t));
+    if (!p->groups)
+        return cli_error(RF_EXIT_ERROR, "out of memory");
+    n = getgroups(n, p->groups);
+    s->groups = p->groups;
+    s->group_count = n > 0 ? n : 0;
+    return env_inherit(p);
+}
+
+static int parse(struct parsed *p, int argc, char **argv)
+{
+    if (parsed_defaults(p))
+        return RF_EXIT_ERROR;
+    char name[32];
+    snprintf(name, sizeof(name), "ringfence: %s", argv[0]);
+    argv[0] = name; /* what getopt_long puts in front of its sentences */
+    optind = 1;
+    int opt;
+    while ((opt = getopt_long(argc, argv, "+h", g_options, NULL)) != -1) {
+        int err = take_option(p, opt == 'h' ? OPT_HELP : opt);
+        if (err || p->help)
+            return err;
+    }
+    if (optind >= argc)
+        return cli_error(RF_EXIT_ERROR, "no command given; example: ringfence do -- ls -l");
+    if (!p->spec.rootfs)
+        return cli_error(
+            RF_EXIT_ERROR,
+            "run needs --rootfs DIR; to run over this machine's own files use 'ringfence do'");
+    p->spec.argv = argv + optind;
+    return 0;
+}
+
+static int finish(struct parsed *p)
+{
+    struct launch_spec *s = &p->spec;
+    if (!s->cwd) {
+        s->cwd = p->is_run || !getcwd(p->cwd, sizeof(p->cwd)) || p->cwd[0] != '/' ? "/" : p->cwd;
+    } else if (s->cwd[0] != '/') {
+        return cli_error(RF_EXIT_ERROR, "--cwd %s: must be an absolute path inside", s->cwd);
+    }
+    s->envp = p->env;
+    struct launch l;
+    struct launch_error e = {0};
+    if (launch_start(s, &l, &e) < 0)
+        return cli_error(e.status, "%s", e.text);
+    int status = launch_wait(&l, s, &e);
+    if (e.text[0])
+        cli_error(status, "%s", e.text);
+    return status;
+}
+
+static int run(int argc, char **argv, bool is_run)
+{
+    struct parsed p = {.is_run = is_run};
+    int err = parse(&p, argc, argv);
+    if (p.help)
+        printf("Usage: ringfence %s%s [flags] [--] CMD [ARG...]\n\n%s%s", is_run ? "run" : "do",
+               is_run ? " --rootfs DIR" : "",
+               is_run ? "  --rootfs DIR                 the directory that becomes / inside; "
+                        "writes stay in memory\n"
+                      : "",
+               g_help);
+    else if (!err)
+        err = finish(&p);
+    free(p.env);
+    free(p.groups);
+    return err;
+}
+
+int cmd_do(int argc, char **argv)
+{
+    return run(argc, argv, /*is_run=*/false);
+}
+
+int cmd_run(int argc, char **argv)
+{
+    return run(argc, argv, /*is_run=*/true);
+}

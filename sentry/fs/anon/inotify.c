@@ -1,0 +1,474 @@
+/* inotify: the answer to the VFS's fsnotify hooks.
+ *
+ *   instance ── watches, by descriptor ── each on one inode, which it keeps in memory
+ *   inode->marks ── the watches on it
+ *
+ * One lock (g_lock, LR_INOTIFY) guards all of it: changes are rare, and every hook is skipped while
+ * there is no watch at all. Inodes are released after it has been dropped. */
+#include "base/overflow.h"
+#include "fs/vfs_priv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/ioctl.h>
+
+#ifndef IN_MASK_CREATE
+#define IN_MASK_CREATE 0x10000000
+#endif
+#define QUEUE_MAX     16384 /* fs.inotify.max_queued_events */
+#define INSTANCES_MAX 128   /* fs.inotify.max_user_instances, here of the whole sandbox */
+#define WATCHES_MAX   524288
+#define EVENT_ALIGN   16
+
+struct in_event {
+    struct list_node node;
+    struct inotify_event ev; /* len is the padded size of name */
+    char name[];
+};
+
+struct inotify_marks {
+    struct list watches; /* lock: g_lock; in_watch.inode_node */
+};
+
+struct inotify {
+    struct list queue;   /* lock: g_lock */
+    unsigned queued;     /* lock: g_lock to write, atomic to read */
+    uint64_t bytes;      /* lock: g_lock; FIONREAD */
+    struct tree watches; /* lock: g_lock; by wd */
+    int next_wd;         /* lock: g_lock */
+    bool pending_wake;   /* lock: g_lock */
+    struct waitq wq;
+};
+
+struct in_watch {
+    struct tree_node node;       /* lock: g_lock; inotify.watches */
+    struct list_node inode_node; /* lock: g_lock */
+    struct inotify *in;          /* const */
+    struct inode *inode;         /* const; counted */
+    int wd;                      /* const */
+    uint32_t mask;               /* lock: g_lock */
+};
+
+uint32_t g_fsnotify_watches;
+
+static struct lock g_lock = LOCK_INITIALIZER(LR_INOTIFY);
+static unsigned g_instances; /* atomic */
+static const struct file_ops g_inotify_ops;
+
+static int watch_cmp(const struct tree_node *a, const struct tree_node *b)
+{
+    int x = tree_entry(a, struct in_watch, node)->wd, y = tree_entry(b, struct in_watch, node)->wd;
+    return (x > y) - (x < y);
+}
+
+static int watch_key(const void *key, const struct tree_node *n)
+{
+    int x = *(const int *)key, y = tree_entry(n, struct in_watch, node)->wd;
+    return (x > y) - (x < y);
+}
+
+/* ---- the queue ---- */
+
+static void queue_push_locked(struct inotify *in, struct in_event *e)
+{
+    list_push_back(&in->queue, &e->node);
+    __atomic_store_n(&in->queued, in->queued + 1, __ATOMIC_RELEASE);
+    in->bytes += sizeof(e->ev) + e->ev.len;
+    waitq_wake(&in->wq, POLLIN | POLLRDNORM);
+}
+
+static struct in_event *event_new(int wd, uint32_t mask, uint32_t cookie, const char *name)
+{
+    size_t len = name ? (strlen(name) + EVENT_ALIGN) / EVENT_ALIGN * EVENT_ALIGN : 0;
+    struct in_event *e = calloc(1, sizeof(*e) + len);
+    if (!e)
+        return NULL;
+    list_node_init(&e->node);
+    e->ev = (struct inotify_event){.wd = wd, .mask = mask, .cookie = cookie, .len = len};
+    if (name)
+        memcpy(e->name, name, strlen(name));
+    return e;
+}
+
+static bool event_same(const struct in_event *a, const struct in_event *b)
+{
+    return a && a->ev.wd == b->ev.wd && a->ev.mask == b->ev.mask && a->ev.cookie == b->ev.cookie &&
+           a->ev.len == b->ev.len && !memcmp(a->name, b->name, a->ev.len);
+}
+
+static void queue_event_locked(struct inotify *in, int wd, uint32_t mask, uint32_t cookie,
+                               const char *name)
+{
+    bool overflow = in->queued >= QUEUE_MAX;
+    if (overflow && in->queued > QUEUE_MAX)
+        return;
+    struct in_event *e =
+        overflow ? event_new(-1, IN_Q_OVERFLOW, 0, NULL) : event_new(wd, mask, cookie, name);
+    if (!e)
+        return;
+    if (event_same(list_last(&in->queue, struct in_event, node), e))
+        free(e);
+    else
+        queue_push_locked(in, e);
+}
+
+/* ---- watches ---- */
+
+/* Unlink; the caller drops w->inode and frees w after the lock. */
+static void watch_unlink_locked(struct in_watch *w)
+{
+    tree_erase(&w->in->watches, &w->node);
+    list_del(&w->inode_node);
+    __atomic_sub_fetch(&g_fsnotify_watches, 1, __ATOMIC_RELAXED);
+}
+
+static void watch_free_all(struct list *dead)
+{
+    struct in_watch *w, *tmp;
+    list_for_each_safe(w, tmp, dead, inode_node)
+    {
+        list_del(&w->inode_node);
+        inode_put(w->inode);
+        free(w);
+    }
+}
+
+static void watch_retire_locked(struct in_watch *w, struct list *dead)
+{
+    watch_unlink_locked(w);
+    queue_event_locked(w->in, w->wd, IN_IGNORED, 0, NULL);
+    list_push_back(dead, &w->inode_node);
+}
+
+/* Tell every watch on i that asked for it. from_parent: the event is about a child called name. */
+static void tell_locked(struct inode *i, uint32_t mask, uint32_t cookie, const char *name,
+                        bool unlinked, struct list *dead)
+{
+    struct in_watch *w, *tmp;
+    if (!i->marks)
+        return;
+    list_for_each_safe(w, tmp, &i->marks->watches, inode_node)
+    {
+        if (!(w->mask & mask & IN_ALL_EVENTS) || (unlinked && w->mask & IN_EXCL_UNLINK))
+            goto retire;
+        queue_event_locked(w->in, w->wd, mask, cookie, name);
+        if (w->mask & IN_ONESHOT) {
+            watch_retire_locked(w, dead);
+            continue;
+        }
+    retire:
+        if (mask & (IN_DELETE_SELF | IN_UNMOUNT))
+            watch_retire_locked(w, dead);
+    }
+}
+
+static void tell(struct inode *i, uint32_t mask, uint32_t cookie, const char *name, bool unlinked)
+{
+    struct list dead;
+    if (!__atomic_load_n(&i->marks, __ATOMIC_ACQUIRE))
+        return;
+    list_init(&dead);
+    lock_acquire(&g_lock);
+    tell_locked(i, mask, cookie, name, unlinked, &dead);
+    lock_release(&g_lock);
+    watch_free_all(&dead);
+}
+
+void fsnotify_inode_slow(struct inode *i, uint32_t mask)
+{
+    tell(i, mask, 0, NULL, false);
+}
+
+void fsnotify_name_slow(struct inode *dir, const char *name, uint32_t mask, uint32_t cookie)
+{
+    tell(dir, mask, cookie, name, false);
+}
+
+/* The name may change under a rename: it is copied under the lock that guards it. */
+static void tell_parent(struct dentry *d, uint32_t mask)
+{
+    char name[VFS_NAME_MAX + 1];
+    struct dentry *parent = dentry_parent_get(d);
+    if (parent && parent != d && parent->inode) {
+        lock_acquire(&g_dcache_lock);
+        snprintf(name, sizeof(name), "%.*s", (int)d->name_len, d->name);
+        bool unlinked = !d->hashed;
+        lock_release(&g_dcache_lock);
+        tell(parent->inode, mask, 0, name, unlinked);
+    }
+    if (parent)
+        dentry_put(parent);
+}
+
+void fsnotify_path_slow(const struct path *p, uint32_t mask)
+{
+    struct inode *i = p->dentry ? p->dentry->inode : NULL;
+    if (!i || !p->mnt)
+        return;
+    if (S_ISDIR(i->mode))
+        mask |= IN_ISDIR;
+    tell_parent(p->dentry, mask);
+    tell(i, mask, 0, NULL, false);
+}
+
+/* Watches keep their inode, so none is left here: only the list head is freed. */
+void fsnotify_inode_gone(struct inode *i)
+{
+    free(i->marks);
+    i->marks = NULL;
+}
+
+/* ---- adding and removing ---- */
+
+static struct in_watch *watch_on_locked(struct inotify *in, struct inode *i)
+{
+    struct in_watch *w;
+    if (i->marks)
+        list_for_each(w, &i->marks->watches, inode_node) if (w->in == in) return w;
+    return NULL;
+}
+
+static int watch_update_locked(struct in_watch *w, uint32_t mask)
+{
+    if (mask & IN_MASK_CREATE)
+        return -EEXIST;
+    w->mask = mask & IN_MASK_ADD ? w->mask | mask : mask;
+    return w->wd;
+}
+
+static int watch_insert_locked(struct inotify *in, struct inode *i, struct in_watch *w,
+                               struct inotify_marks *spare)
+{
+    if (!i->marks) {
+        list_init(&spare->watches);
+        __atomic_store_n(&i->marks, spare, __ATOMIC_RELEASE);
+    }
+    w->wd = ++in->next_wd;
+    tree_insert(&in->watches, &w->node, watch_cmp);
+    list_push_back(&i->marks->watches, &w->inode_node);
+    __atomic_add_fetch(&g_fsnotify_watches, 1, __ATOMIC_RELAXED);
+    return w->wd;
+}
+
+static int watch_add(struct inotify *in, struct inode *i, uint32_t mask, struct in_watch *w,
+                     struct inotify_marks *spare, bool *used, bool *used_spare)
+{
+    LOCK_GUARD(&g_lock);
+    struct in_watch *old = watch_on_locked(in, i);
+    if (old)
+        return watch_update_locked(old, mask);
+    if (g_fsnotify_watches >= WATCHES_MAX || in->next_wd == INT32_MAX)
+        return -ENOSPC;
+    *used = true;
+    *used_spare = !i->marks;
+    *w = (struct in_watch){.in = in, .inode = i, .mask = mask};
+    inode_get(i);
+    return watch_insert_locked(in, i, w, spare);
+}
+
+int inotify_add(struct file *f, const struct path *p, uint32_t mask)
+{
+    struct inode *i = p->dentry->inode;
+    if (f->ops != &g_inotify_ops || !(mask & IN_ALL_EVENTS) ||
+        (mask & IN_MASK_ADD && mask & IN_MASK_CREATE))
+        return -EINVAL;
+    struct in_watch *w = malloc(sizeof(*w));
+    struct inotify_marks *spare = malloc(sizeof(*spare));
+    bool used = false, used_spare = false;
+    int r = w && spare ? watch_add(f->priv, i, mask, w, spare, &used, &used_spare) : -ENOMEM;
+    if (!used)
+        free(w);
+    if (!used_spare)
+        free(spare);
+    return r;
+}
+
+int inotify_remove(struct file *f, int wd)
+{
+    if (f->ops != &g_inotify_ops)
+        return -EINVAL;
+    struct inotify *in = f->priv;
+    struct list dead;
+    list_init(&dead);
+    lock_acquire(&g_lock);
+    struct tree_node *n = tree_find(&in->watches, &wd, watch_key);
+    if (n)
+        watch_retire_locked(tree_entry(n, struct in_watch, node), &dead);
+    lock_release(&g_lock);
+    watch_free_all(&dead);
+    return n ? 0 : -EINVAL;
+}
+
+/* ---- the file ---- */
+
+/* Take the first event if it fits; -EINVAL if it does not, 0 and NULL if there is none. */
+static int event_take(struct inotify *in, uint64_t room, struct in_event **out)
+{
+    LOCK_GUARD(&g_lock);
+    struct in_event *e = *out = list_first(&in->queue, struct in_event, node);
+    if (!e)
+        return 0;
+    if (sizeof(e->ev) + e->ev.len > room) {
+        *out = NULL;
+        return -EINVAL;
+    }
+    list_del(&e->node);
+    __atomic_store_n(&in->queued, in->queued - 1, __ATOMIC_RELEASE);
+    in->bytes -= sizeof(e->ev) + e->ev.len;
+    return 0;
+}
+
+static int64_t event_copy(struct uio *u, struct in_event *e)
+{
+    size_t size = sizeof(e->ev) + e->ev.len;
+    size_t n = uio_to_user(u, &e->ev, sizeof(e->ev));
+    if (n == sizeof(e->ev))
+        n += uio_to_user(u, e->name, e->ev.len);
+    free(e);
+    return n == size ? (int64_t)size : -EFAULT;
+}
+
+static int64_t inotify_drain(struct inotify *in, struct uio *u)
+{
+    struct in_event *e;
+    int64_t done = 0;
+    for (;;) {
+        int r = event_take(in, u->remaining, &e);
+        if (!e)
+            return done ? done : r;
+        int64_t n = event_copy(u, e);
+        if (n < 0)
+            return done ? done : n;
+        done += n;
+    }
+}
+
+static bool inotify_has_events(struct inotify *in)
+{
+    return __atomic_load_n(&in->queued, __ATOMIC_ACQUIRE);
+}
+
+static int64_t inotify_read(struct file *f, struct uio *u, int64_t pos)
+{
+    struct inotify *in = f->priv;
+    struct task *t = task_current();
+    for (;;) {
+        int64_t n = inotify_drain(in, u);
+        if (n)
+            return n;
+        if ((f->flags & O_NONBLOCK) || !t)
+            return -EAGAIN;
+        int r = wait_event(t, &in->wq, DEADLINE_NONE, inotify_has_events(in));
+        if (r)
+            return r;
+    }
+}
+
+static unsigned inotify_poll(struct file *f)
+{
+    return inotify_has_events(f->priv) ? POLLIN | POLLRDNORM : 0;
+}
+
+static struct waitq *inotify_waitq(struct file *f)
+{
+    struct inotify *in = f->priv;
+    return &in->wq;
+}
+
+static int64_t inotify_ioctl(struct file *f, struct task *t, unsigned cmd, uint64_t arg)
+{
+    struct inotify *in = f->priv;
+    if (cmd != FIONREAD)
+        return -ENOTTY;
+    lock_acquire(&g_lock);
+    int n = MIN(in->bytes, (uint64_t)INT32_MAX);
+    lock_release(&g_lock);
+    return uaccess_write_obj(t->mm, uaddr(arg), &n);
+}
+
+static void instance_free(struct inotify *in)
+{
+    __atomic_sub_fetch(&g_instances, 1, __ATOMIC_RELAXED);
+    free(in);
+}
+
+static void inotify_release(struct file *f)
+{
+    struct inotify *in = f->priv;
+    struct list dead;
+    struct tree_node *n;
+    struct in_event *e, *tmp;
+    list_init(&dead);
+    lock_acquire(&g_lock);
+    while ((n = tree_first(&in->watches))) {
+        struct in_watch *w = tree_entry(n, struct in_watch, node);
+        watch_unlink_locked(w);
+        list_push_back(&dead, &w->inode_node);
+    }
+    lock_release(&g_lock);
+    watch_free_all(&dead);
+    list_for_each_safe(e, tmp, &in->queue, node) free(e);
+    instance_free(in);
+}
+
+static int inotify_fdinfo(struct file *f, char *buf, size_t size)
+{
+    struct inotify *in = f->priv;
+    size_t len = 0;
+    LOCK_GUARD(&g_lock);
+    for (struct tree_node *n = tree_first(&in->watches); n && len < size; n = tree_next(n)) {
+        struct in_watch *w = tree_entry(n, struct in_watch, node);
+        len += snprintf(buf + len, size - len,
+                        "inotify wd:%x ino:%lx sdev:%x mask:%x ignored_mask:0\n", w->wd,
+                        (unsigned long)w->inode->ino, (unsigned)w->inode->sb->dev, w->mask);
+    }
+    return MIN(len, size);
+}
+
+static int inotify_fdname(struct file *f, char *buf, size_t size)
+{
+    return snprintf(buf, size, "anon_inode:inotify");
+}
+
+static const struct file_ops g_inotify_ops = {
+    .read = inotify_read,
+    .poll = inotify_poll,
+    .waitq = inotify_waitq,
+    .ioctl = inotify_ioctl,
+    .release = inotify_release,
+    .fdinfo = inotify_fdinfo,
+    .fdname = inotify_fdname,
+    .stream = true,
+};
+
+static struct inotify *instance_new(void)
+{
+    struct inotify *in = NULL;
+    if (__atomic_add_fetch(&g_instances, 1, __ATOMIC_RELAXED) <= INSTANCES_MAX)
+        in = calloc(1, sizeof(*in));
+    if (!in) {
+        __atomic_sub_fetch(&g_instances, 1, __ATOMIC_RELAXED);
+        return NULL;
+    }
+    list_init(&in->queue);
+    waitq_init(&in->wq);
+    return in;
+}
+
+int inotify_new(unsigned flags, struct file **out)
+{
+    if (flags & ~(IN_CLOEXEC | IN_NONBLOCK))
+        return -EINVAL;
+    struct inotify *in = instance_new();
+    if (!in)
+        return -EMFILE;
+    int r = file_new_anon(&g_inotify_ops, O_RDONLY | (flags & O_NONBLOCK), in, 0600, out);
+    if (r)
+        instance_free(in);
+    return r;
+}

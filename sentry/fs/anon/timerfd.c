@@ -1,0 +1,240 @@
+/* timerfd: expirations as something to read.
+ *
+ * A periodic timer is not re-armed when it fires but when it is looked at: what nobody reads costs
+ * nothing. The periods that passed in between are counted then, as Linux does. */
+#include "base/overflow.h"
+#include "fs/vfs.h"
+#include "kernel/kernel.h"
+#include "time/time.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/timerfd.h>
+
+struct timerfd {
+    struct timer timer;
+    struct lock lock;  /* LR_TIMERFD */
+    int clockid;       /* const; without the _ALARM variants */
+    int given_clockid; /* const; as the guest named it */
+    int64_t deadline;  /* lock: lock; monotonic; DEADLINE_NEVER when disarmed or fired once */
+    int64_t interval;  /* lock: lock; 0 = one shot */
+    uint64_t ticks;    /* lock: lock to write, atomic to read */
+    bool fired;        /* lock: lock; waiting to be looked at */
+    int settime_flags; /* lock: lock */
+    struct waitq wq;
+};
+
+static const struct file_ops g_timerfd_ops;
+
+static uint64_t ticks_load(struct timerfd *tf)
+{
+    return __atomic_load_n(&tf->ticks, __ATOMIC_ACQUIRE);
+}
+
+static void ticks_store(struct timerfd *tf, uint64_t n)
+{
+    __atomic_store_n(&tf->ticks, n, __ATOMIC_RELEASE);
+}
+
+static void timerfd_fire(struct timer *timer)
+{
+    struct timerfd *tf = container_of(timer, struct timerfd, timer);
+    lock_acquire(&tf->lock);
+    /* A settime that raced with us has moved the deadline. */
+    bool due = tf->deadline <= time_now();
+    if (due) {
+        ticks_store(tf, tf->ticks + 1);
+        tf->fired = true;
+    }
+    lock_release(&tf->lock);
+    if (due)
+        waitq_wake(&tf->wq, POLLIN | POLLRDNORM);
+}
+
+/* Count the periods since it fired and arm for the next. */
+static void timerfd_catch_up_locked(struct timerfd *tf)
+{
+    if (!tf->fired)
+        return;
+    tf->fired = false;
+    if (!tf->interval) {
+        tf->deadline = DEADLINE_NEVER;
+        return;
+    }
+    int64_t late = time_now() - tf->deadline;
+    int64_t periods = late > 0 ? late / tf->interval : 0;
+    ticks_store(tf, tf->ticks + periods);
+    tf->deadline += (periods + 1) * tf->interval;
+    timer_arm(&tf->timer, tf->deadline);
+}
+
+static uint64_t timerfd_take(struct timerfd *tf)
+{
+    LOCK_GUARD(&tf->lock);
+    if (!tf->ticks)
+        return 0;
+    timerfd_catch_up_locked(tf);
+    uint64_t n = tf->ticks;
+    ticks_store(tf, 0);
+    return n;
+}
+
+static int64_t timerfd_read(struct file *f, struct uio *u, int64_t pos)
+{
+    struct timerfd *tf = f->priv;
+    struct task *t = task_current();
+    uint64_t n;
+    if (u->remaining < sizeof(n))
+        return -EINVAL;
+    while (!(n = timerfd_take(tf))) {
+        if ((f->flags & O_NONBLOCK) || !t)
+            return -EAGAIN;
+        int r = wait_event(t, &tf->wq, DEADLINE_NONE, ticks_load(tf));
+        if (r)
+            return r;
+    }
+    return uio_to_user(u, &n, sizeof(n)) == sizeof(n) ? (int64_t)sizeof(n) : -EFAULT;
+}
+
+static void timerfd_get_locked(struct timerfd *tf, struct itimerspec *out)
+{
+    timerfd_catch_up_locked(tf);
+    int64_t left = 0;
+    if (tf->deadline != DEADLINE_NEVER)
+        left = MAX(tf->deadline - time_now(), (int64_t)1);
+    time_to_timespec(left, &out->it_value);
+    time_to_timespec(tf->interval, &out->it_interval);
+}
+
+int timerfd_get(struct file *f, struct itimerspec *out)
+{
+    if (f->ops != &g_timerfd_ops)
+        return -EINVAL;
+    struct timerfd *tf = f->priv;
+    LOCK_GUARD(&tf->lock);
+    timerfd_get_locked(tf, out);
+    return 0;
+}
+
+static int64_t first_deadline(struct timerfd *tf, int flags, int64_t value)
+{
+    if (!value)
+        return DEADLINE_NEVER;
+    return flags & TFD_TIMER_ABSTIME ? time_to_deadline(tf->clockid, value) : time_after(value);
+}
+
+int timerfd_set(struct file *f, int flags, const struct itimerspec *next, struct itimerspec *old)
+{
+    int64_t value, interval;
+    if (f->ops != &g_timerfd_ops || flags & ~(TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET))
+        return -EINVAL;
+    if (time_from_timespec(&next->it_value, &value) ||
+        time_from_timespec(&next->it_interval, &interval))
+        return -EINVAL;
+    struct timerfd *tf = f->priv;
+    timer_cancel(&tf->timer);
+    LOCK_GUARD(&tf->lock);
+    timerfd_get_locked(tf, old);
+    tf->fired = false;
+    tf->interval = interval;
+    tf->settime_flags = flags;
+    tf->deadline = first_deadline(tf, flags, value);
+    ticks_store(tf, 0);
+    if (tf->deadline != DEADLINE_NEVER)
+        timer_arm(&tf->timer, tf->deadline);
+    return 0;
+}
+
+static unsigned timerfd_poll(struct file *f)
+{
+    return ticks_load(f->priv) ? POLLIN | POLLRDNORM : 0;
+}
+
+static struct waitq *timerfd_waitq(struct file *f)
+{
+    struct timerfd *tf = f->priv;
+    return &tf->wq;
+}
+
+static void timerfd_release(struct file *f)
+{
+    struct timerfd *tf = f->priv;
+    timer_cancel(&tf->timer);
+    lock_destroy(&tf->lock);
+    free(tf);
+}
+
+static int timerfd_fdinfo(struct file *f, char *buf, size_t size)
+{
+    struct timerfd *tf = f->priv;
+    struct itimerspec its;
+    LOCK_GUARD(&tf->lock);
+    timerfd_get_locked(tf, &its);
+    return snprintf(buf, size,
+                    "clockid: %d\nticks: %llu\nsettime flags: 0%o\nit_value: (%ld, %ld)\n"
+                    "it_interval: (%ld, %ld)\n",
+                    tf->given_clockid, (unsigned long long)tf->ticks, tf->settime_flags,
+                    its.it_value.tv_sec, its.it_value.tv_nsec, its.it_interval.tv_sec,
+                    its.it_interval.tv_nsec);
+}
+
+static int timerfd_fdname(struct file *f, char *buf, size_t size)
+{
+    return snprintf(buf, size, "anon_inode:[timerfd]");
+}
+
+static const struct file_ops g_timerfd_ops = {
+    .read = timerfd_read,
+    .poll = timerfd_poll,
+    .waitq = timerfd_waitq,
+    .release = timerfd_release,
+    .fdinfo = timerfd_fdinfo,
+    .fdname = timerfd_fdname,
+    .stream = true,
+};
+
+static int clock_of(int given, int *clockid)
+{
+    switch (given) {
+    case CLOCK_REALTIME:
+    case CLOCK_MONOTONIC:
+    case CLOCK_BOOTTIME:
+        *clockid = given;
+        return 0;
+    case CLOCK_REALTIME_ALARM:
+        *clockid = CLOCK_REALTIME;
+        return 1;
+    case CLOCK_BOOTTIME_ALARM:
+        *clockid = CLOCK_BOOTTIME;
+        return 1;
+    default:
+        return -EINVAL;
+    }
+}
+
+int timerfd_new(int clockid, unsigned flags, struct file **out)
+{
+    int clock;
+    int alarm = clock_of(clockid, &clock);
+    if (alarm < 0 || flags & ~(TFD_NONBLOCK | TFD_CLOEXEC))
+        return -EINVAL;
+    struct task *t = task_current();
+    if (alarm && t && !cred_has_cap(t->cred, CAP_WAKE_ALARM))
+        return -EPERM;
+    struct timerfd *tf = calloc(1, sizeof(*tf));
+    if (!tf)
+        return -ENOMEM;
+    timer_init(&tf->timer, timerfd_fire);
+    lock_init(&tf->lock, LR_TIMERFD);
+    waitq_init(&tf->wq);
+    tf->clockid = clock;
+    tf->given_clockid = clockid;
+    tf->deadline = DEADLINE_NEVER;
+    int r = file_new_anon(&g_timerfd_ops, O_RDWR | (flags & O_NONBLOCK), tf, 0600, out);
+    if (r)
+        free(tf);
+    return r;
+}

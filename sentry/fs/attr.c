@@ -1,0 +1,155 @@
+/* stat, and the permission rules of chmod, chown, utimes and truncate. */
+#include "fs/vfs_priv.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+int vfs_stat(const struct path *p, struct kstat *out)
+{
+    int r = inode_getattr(p->dentry->inode, out);
+    if (!r && p->mnt)
+        out->mnt_id = p->mnt->id;
+    return r;
+}
+
+static int chown_check(struct inode *i, const struct iattr *a, const struct cred *c)
+{
+    if (cred_has_cap(c, CAP_CHOWN))
+        return 0;
+    if ((a->valid & IATTR_UID) && (c->fsuid != i->uid || a->uid != i->uid))
+        return -EPERM;
+    if ((a->valid & IATTR_GID) &&
+        (c->fsuid != i->uid || (a->gid != i->gid && !cred_in_group(c, a->gid))))
+        return -EPERM;
+    return 0;
+}
+
+/* chown takes the set-id bits of a program away (and only then). */
+static void chown_kill_setid(struct inode *i, struct iattr *a)
+{
+    if (inode_is_dir(i) || (a->valid & IATTR_MODE))
+        return;
+    uint32_t mode = i->mode & 07777;
+    uint32_t kill = mode & S_ISUID;
+    if ((mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP))
+        kill |= S_ISGID;
+    if (!kill)
+        return;
+    a->valid |= IATTR_MODE;
+    a->mode = mode & ~kill;
+}
+
+static int chmod_check(struct inode *i, struct iattr *a, const struct cred *c)
+{
+    if (!inode_owner_or_capable(i, c))
+        return -EPERM;
+    uint32_t gid = a->valid & IATTR_GID ? a->gid : i->gid;
+    if ((a->mode & S_ISGID) && !cred_in_group(c, gid) && !cred_has_cap(c, CAP_FSETID))
+        a->mode &= ~S_ISGID;
+    return 0;
+}
+
+static int setattr_check(struct inode *i, struct iattr *a, const struct cred *c)
+{
+    int r = 0;
+    if (a->valid & (IATTR_UID | IATTR_GID)) {
+        r = chown_check(i, a, c);
+        if (!r)
+            chown_kill_setid(i, a);
+    } else if (a->valid & IATTR_MODE) {
+        r = chmod_check(i, a, c);
+    }
+    return r;
+}
+
+static int setattr_locked(struct inode *i, struct iattr *a)
+{
+    if (!(a->valid & IATTR_CTIME)) {
+        clock_gettime(CLOCK_REALTIME_COARSE, &a->ctime);
+        a->valid |= IATTR_CTIME;
+    }
+    if (i->ops && i->ops->setattr)
+        return i->ops->setattr(i, a);
+    return a->valid & IATTR_SIZE ? -EINVAL : inode_setattr_simple(i, a);
+}
+
+int vfs_setattr(struct task *t, const struct path *p, struct iattr *a)
+{
+    return vfs_setattr_inode(t, p, p->dentry->inode, a);
+}
+
+/* Times are checked by the caller (utimensat knows whether they are "now"). */
+int vfs_setattr_inode(struct task *t, const struct path *p, struct inode *i, struct iattr *a)
+{
+    int r = path_want_write(p);
+    if (r)
+        return r;
+    lock_acquire(&i->lock);
+    r = setattr_check(i, a, t->cred);
+    if (!r)
+        r = setattr_locked(i, a);
+    lock_release(&i->lock);
+    if (!r && p->dentry)
+        fsnotify_path(p, a->valid & (IATTR_MODE | IATTR_UID | IATTR_GID | IATTR_ATIME)
+                             ? IN_ATTRIB
+                             : IN_MODIFY);
+    return r;
+}
+
+/* RLIMIT_FSIZE: how much of [pos, pos+size) may be written; -EFBIG (with SIGXFSZ) for none. */
+int64_t vfs_fsize_limit(struct task *t, struct inode *i, int64_t pos, uint64_t size)
+{
+    if (pos < 0 || (uint64_t)pos > INT64_MAX - size)
+        return pos < 0 ? -EINVAL : -EFBIG;
+    if (!t || !S_ISREG(i->mode))
+        return size;
+    uint64_t limit = rlimit_get(t->process, RLIMIT_FSIZE);
+    if (pos + size <= limit || !size)
+        return size;
+    if ((uint64_t)pos < limit)
+        return limit - pos;
+    siginfo_t info = {.si_signo = SIGXFSZ, .si_code = SI_KERNEL};
+    signal_send_task(t, SIGXFSZ, &info);
+    return -EFBIG;
+}
+
+static bool size_grows_past_limit(struct task *t, struct inode *i, uint64_t size)
+{
+    struct kstat st;
+    if (!t || inode_getattr(i, &st) || size <= st.size)
+        return false;
+    uint64_t limit = rlimit_get(t->process, RLIMIT_FSIZE);
+    if (size <= limit)
+        return false;
+    siginfo_t info = {.si_signo = SIGXFSZ, .si_code = SI_KERNEL};
+    signal_send_task(t, SIGXFSZ, &info);
+    return true;
+}
+
+/* The inode may be an overlay's or a plain one; permission has been checked. p may be NULL. */
+int vfs_truncate(struct task *t, const struct path *p, struct inode *i, struct file *f,
+                 uint64_t size)
+{
+    if (!S_ISREG(i->mode))
+        return -EINVAL;
+    if (size_grows_past_limit(t, i, size))
+        return -EFBIG;
+    struct iattr a = {.valid = IATTR_SIZE | IATTR_MTIME, .size = size};
+    clock_gettime(CLOCK_REALTIME_COARSE, &a.mtime);
+    lock_acquire(&i->lock);
+    uint32_t setid = i->mode & (S_ISUID | S_ISGID);
+    if (setid && t && !cred_has_cap(t->cred, CAP_FSETID)) {
+        a.valid |= IATTR_MODE;
+        a.mode = i->mode & 07777 & ~S_ISUID;
+        if (i->mode & S_IXGRP)
+            a.mode &= ~S_ISGID;
+    }
+    int r = setattr_locked(i, &a);
+    lock_release(&i->lock);
+    if (!r && p && p->dentry)
+        fsnotify_path(p, IN_MODIFY);
+    return r;
+}

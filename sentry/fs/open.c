@@ -1,0 +1,356 @@
+/* open(2): from a name or a path to an open file description. */
+#include "base/log.h"
+#include "fs/vfs_priv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#define OPEN_ONLY_FLAGS (O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC)
+
+/* ---- the file itself ---- */
+
+static unsigned mode_of(unsigned flags)
+{
+    unsigned acc = (flags + 1) & O_ACCMODE; /* O_ACCMODE itself: neither */
+    return (acc & 1 ? FMODE_READ : 0) | (acc & 2 ? FMODE_WRITE : 0);
+}
+
+static bool is_special(const struct inode *i)
+{
+    return S_ISFIFO(i->mode) || S_ISCHR(i->mode) || S_ISBLK(i->mode) || S_ISSOCK(i->mode);
+}
+
+static int open_by_type(struct inode *i, struct file *f)
+{
+    switch (i->mode & S_IFMT) {
+    case S_IFIFO:
+        return fifo_open(i, f);
+    case S_IFCHR:
+    case S_IFBLK:
+        return dev_open(i, f);
+    case S_IFLNK:
+        return -ELOOP;
+    }
+    return -ENXIO;
+}
+
+static int call_open(struct inode *i, struct file *f)
+{
+    f->data = i;
+    if (i->ops && i->ops->open)
+        return i->ops->open(i, f);
+    if (!i->file_ops)
+        return open_by_type(i, f);
+    f->ops = i->file_ops;
+    return 0;
+}
+
+int file_open_path(struct task *t, const struct path *p, unsigned flags, struct file **out)
+{
+    struct file *f;
+    struct inode *i = p->dentry->inode;
+    int r = file_alloc(flags, &f);
+    if (r)
+        return r;
+    f->path = *p;
+    path_get(p);
+    inode_get(i);
+    f->inode = f->data = i;
+    if (flags & O_PATH) {
+        f->mode = FMODE_PATH;
+        *out = f;
+        return 0;
+    }
+    f->mode = mode_of(flags);
+    bool counted = (f->mode & FMODE_WRITE) && S_ISREG(i->mode);
+    if (counted)
+        r = inode_write_get(i);
+    if (!r) {
+        r = call_open(i, f);
+        if (r && counted)
+            inode_write_put(i);
+    }
+    if (r) {
+        file_free_unopened(f);
+        return r;
+    }
+    f->flags &= ~OPEN_ONLY_FLAGS;
+    fsnotify_path(p, IN_OPEN);
+    *out = f;
+    return 0;
+}
+
+/* ---- may it be opened ---- */
+
+static int may_open_type(const struct path *p, struct inode *i, unsigned flags, unsigned want)
+{
+    switch (i->mode & S_IFMT) {
+    case S_IFLNK:
+        return -ELOOP;
+    case S_IFDIR:
+        return want & W_OK ? -EISDIR : 0;
+    case S_IFBLK:
+    case S_IFCHR:
+        return mount_flags(p->mnt) & MS_NODEV ? -EACCES : 0;
+    }
+    return (flags & O_DIRECTORY) ? -ENOTDIR : 0;
+}
+
+static unsigned wanted_access(unsigned flags)
+{
+    static const unsigned acc[] = {R_OK, W_OK, R_OK | W_OK, R_OK | W_OK};
+    return acc[flags & O_ACCMODE] | (flags & O_TRUNC ? W_OK : 0);
+}
+
+static int may_open(struct task *t, const struct path *p, unsigned flags)
+{
+    struct inode *i = p->dentry->inode;
+    unsigned want = wanted_access(flags);
+    int r = may_open_type(p, i, flags, want);
+    if (!r && (flags & O_DIRECTORY) && !inode_is_dir(i))
+        r = -ENOTDIR;
+    if (!r && (want & W_OK) && !is_special(i))
+        r = path_want_write(p);
+    if (!r)
+        r = inode_permission(i, want, t->cred);
+    if (!r && (flags & O_NOATIME) && !inode_owner_or_capable(i, t->cred))
+        r = -EPERM;
+    return r;
+}
+
+static int open_found(struct task *t, const struct path *p, unsigned flags, bool created,
+                      struct file **out)
+{
+    struct inode *i = p->dentry->inode;
+    if (flags & O_PATH)
+        return (flags & O_DIRECTORY) && !inode_is_dir(i) ? -ENOTDIR
+                                                        : file_open_path(t, p, flags, out);
+    int r = created ? 0 : may_open(t, p, flags);
+    if (r)
+        return r;
+    struct file *f;
+    r = file_open_path(t, p, flags, &f);
+    if (!r && (flags & O_TRUNC) && !created && S_ISREG(i->mode)) {
+        r = vfs_truncate(t, p, i, f, 0);
+        if (r)
+            file_put(f);
+    }
+    if (!r)
+        *out = f;
+    return r;
+}
+
+int vfs_open_path(struct task *t, const struct path *p, int flags, struct file **out)
+{
+    return open_found(t, p, flags, /*created=*/false, out);
+}
+
+/* ---- creation ---- */
+
+static int create_locked(struct walk *w, struct dentry *d, uint32_t mode)
+{
+    struct inode *dir = w->cur.dentry->inode, *inode;
+    int r = path_want_write(&w->cur);
+    if (!r && dir->dead)
+        r = -ENOENT;
+    if (!r)
+        r = inode_permission(dir, W_OK | X_OK, w->cred);
+    if (!r && !(dir->ops && dir->ops->create))
+        r = -EACCES;
+    if (r)
+        return r;
+    superblock_change_begin(dir->sb);
+    r = dir->ops->create(dir, d, mode, w->cred, &inode);
+    if (!r)
+        dcache_instantiate(d, inode);
+    superblock_change_end(dir->sb);
+    if (!r)
+        fsnotify_name(dir, d->name, IN_CREATE, 0);
+    return r;
+}
+
+static int lookup_or_create(struct walk *w, const struct open_how_k *how, uint32_t mode,
+                            struct dentry **out, bool *created)
+{
+    struct inode *dir = w->cur.dentry->inode;
+    struct dentry *d;
+    lock_acquire(&dir->dir_lock);
+    int r = walk_lookup(w, /*locked=*/true, &d);
+    if (!r && !d->inode) {
+        r = create_locked(w, d, mode);
+        *created = !r;
+        if (r)
+            dentry_put(d);
+    }
+    lock_release(&dir->dir_lock);
+    if (!r)
+        *out = d;
+    return r;
+}
+
+/* One last component with O_CREAT: 1 = it was a symlink, walk on. */
+static int create_step(struct walk *w, const struct open_how_k *how, uint32_t mode, bool *created)
+{
+    struct dentry *d;
+    if (w->last != WALK_LAST_NORM || w->trailing)
+        return -EISDIR;
+    int r = lookup_or_create(w, how, mode, &d, created);
+    if (r)
+        return r;
+    if (*created)
+        return walk_step(w, d);
+    if (how->flags & O_EXCL) {
+        r = -EEXIST;
+    } else if (S_ISLNK(d->inode->mode)) {
+        r = how->flags & O_NOFOLLOW ? -ELOOP : walk_follow_last(w, d);
+        r = r ? r : 1;
+    } else {
+        r = walk_step(w, d);
+        if (!r && inode_is_dir(w->cur.dentry->inode))
+            r = -EISDIR;
+        return r;
+    }
+    dentry_put(d);
+    return r;
+}
+
+static int sticky_create_check(struct walk *w, unsigned flags)
+{
+    return 0; /* fs.protected_regular and protected_fifos are off, as by the kernel's default */
+}
+
+static int open_create(struct task *t, struct walk *w, const struct open_how_k *how,
+                       struct file **out)
+{
+    lock_acquire(&t->fs->lock);
+    uint32_t mode = S_IFREG | (how->mode & 07777 & ~t->fs->umask);
+    lock_release(&t->fs->lock);
+    bool created = false;
+    int r;
+    do {
+        r = walk_parent(w);
+        /* A magic link leads straight to a file: nothing is left to look up. */
+        if (!r && w->last == WALK_LAST_ROOT && w->links)
+            break;
+        if (!r)
+            r = create_step(w, how, mode, &created);
+    } while (r == 1);
+    if (r == -ENOTDIR && !*w->rest && w->links && !inode_is_dir(w->cur.dentry->inode))
+        r = 0;
+    if (!r && !created && inode_is_dir(w->cur.dentry->inode))
+        r = -EISDIR;
+    if (!r)
+        r = sticky_create_check(w, how->flags);
+    return r ? r : open_found(t, &w->cur, how->flags, created, out);
+}
+
+static int open_tmpfile(struct task *t, const struct path *dir, const struct open_how_k *how,
+                        struct file **out)
+{
+    struct inode *d = dir->dentry->inode, *inode;
+    lock_acquire(&t->fs->lock);
+    uint32_t mode = S_IFREG | (how->mode & 07777 & ~t->fs->umask);
+    lock_release(&t->fs->lock);
+    int r = path_want_write(dir);
+    if (!r)
+        r = inode_permission(d, W_OK | X_OK, t->cred);
+    if (!r && !d->ops->tmpfile)
+        r = -EOPNOTSUPP;
+    if (!r)
+        r = d->ops->tmpfile(d, mode, t->cred, &inode);
+    if (r)
+        return r;
+    char name[32];
+    int len = snprintf(name, sizeof(name), "#%llu", (unsigned long long)inode->ino);
+    struct dentry *dentry = dcache_new_unhashed(dir->dentry, name, len, inode);
+    if (!dentry)
+        return -ENOMEM;
+    struct path p = {dir->mnt, dentry};
+    r = open_found(t, &p, how->flags & ~(O_TMPFILE | O_EXCL | O_CREAT), /*created=*/true, out);
+    dentry_put(dentry);
+    return r;
+}
+
+/* ---- by name ---- */
+
+static unsigned walk_flags_of(const struct open_how_k *how)
+{
+    static const struct {
+        uint64_t resolve;
+        unsigned walk;
+    } map[] = {
+        {RESOLVE_NO_XDEV, WALK_NO_XDEV},   {RESOLVE_NO_MAGICLINKS, WALK_NO_MAGIC},
+        {RESOLVE_BENEATH, WALK_BENEATH},   {RESOLVE_NO_SYMLINKS, WALK_NO_SYMLINKS | WALK_NO_MAGIC},
+        {RESOLVE_IN_ROOT, WALK_IN_ROOT},   {RESOLVE_CACHED, WALK_CACHED},
+    };
+    unsigned walk = how->flags & O_NOFOLLOW ? 0 : WALK_FOLLOW;
+    if (how->flags & O_DIRECTORY)
+        walk |= WALK_DIRECTORY;
+    for (unsigned i = 0; i < sizeof(map) / sizeof(map[0]); i++)
+        if (how->resolve & map[i].resolve)
+            walk |= map[i].walk;
+    return walk;
+}
+
+int vfs_open(struct task *t, int dirfd, const char *name, const struct open_how_k *how,
+             struct file **out)
+{
+    struct walk w;
+    struct path p;
+    bool tmpfile = (how->flags & O_TMPFILE) == O_TMPFILE;
+    bool create = (how->flags & O_CREAT) && !(how->flags & O_PATH);
+    if (create && (how->resolve & RESOLVE_CACHED))
+        return -EAGAIN;
+    int r = walk_init(&w, t, dirfd, name, walk_flags_of(how));
+    if (!r && create) {
+        r = open_create(t, &w, how, out);
+    } else if (!r) {
+        r = walk_whole(&w, &p);
+        if (!r) {
+            r = tmpfile ? open_tmpfile(t, &p, how, out)
+                        : open_found(t, &p, how->flags, /*created=*/false, out);
+            path_put(&p);
+        }
+    }
+    walk_end(&w);
+    return r;
+}
+
+int vfs_open_exec(struct task *t, int dirfd, const char *name, int flags, struct file **out)
+{
+    struct path p;
+    unsigned walk = flags & AT_SYMLINK_NOFOLLOW ? 0 : WALK_FOLLOW;
+    if (flags & AT_EMPTY_PATH)
+        walk |= WALK_EMPTY;
+    int r = vfs_walk(t, dirfd, name, walk, &p);
+    if (r)
+        return r;
+    struct inode *i = p.dentry->inode;
+    if (S_ISLNK(i->mode))
+        r = -ELOOP;
+    else if (!S_ISREG(i->mode) || (mount_flags(p.mnt) & MS_NOEXEC))
+        r = -EACCES;
+    else
+        r = inode_permission(i, X_OK, t->cred);
+    struct file *f = NULL;
+    if (!r)
+        r = file_open_path(t, &p, O_RDONLY, &f);
+    path_put(&p);
+    if (!r)
+        r = inode_write_deny(f->inode);
+    if (r) {
+        if (f)
+            file_put(f);
+        return r;
+    }
+    f->mode |= FMODE_EXEC;
+    *out = f;
+    return 0;
+}

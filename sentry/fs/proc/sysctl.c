@@ -1,0 +1,323 @@
+/* /proc/sys. Numbers that nobody inside could change for real are kept all the same, so that a
+ * program that sets one reads back what it set. */
+#include "fs/proc/proc_priv.h"
+
+#include "base/host.h"
+#include "kernel/kernel.h"
+
+#include <ctype.h>
+
+/* ---- one number ---- */
+
+struct number {
+    int64_t value; /* atomic */
+    int64_t min, max;
+};
+
+static int show_number(struct pbuf *b, const struct proc_ctx *c)
+{
+    struct number *n = c->e->data;
+    pb_printf(b, "%lld\n", (long long)__atomic_load_n(&n->value, __ATOMIC_RELAXED));
+    return 0;
+}
+
+static int write_number(const struct proc_ctx *c, char *text, size_t size)
+{
+    struct number *n = c->e->data;
+    char *end;
+    errno = 0;
+    long long v = strtoll(text, &end, 0);
+    while (isspace((unsigned char)*end))
+        end++;
+    if (end == text || *end || errno || v < n->min || v > n->max)
+        return -EINVAL;
+    __atomic_store_n(&n->value, v, __ATOMIC_RELAXED);
+    return 0;
+}
+
+/* ---- fixed texts ---- */
+
+static int show_text(struct pbuf *b, const struct proc_ctx *c)
+{
+    pb_printf(b, "%s\n", (const char *)c->e->data);
+    return 0;
+}
+
+static int write_ignored(const struct proc_ctx *c, char *text, size_t size)
+{
+    return 0;
+}
+
+/* ---- names of the machine ---- */
+
+static int show_uts(struct pbuf *b, const struct proc_ctx *c)
+{
+    LOCK_GUARD(&g_kernel.uts_lock);
+    pb_printf(b, "%s\n", (const char *)c->e->data);
+    return 0;
+}
+
+static int write_uts(const struct proc_ctx *c, char *text, size_t size)
+{
+    if (!c->caller || !cred_has_cap(c->caller->cred, CAP_SYS_ADMIN))
+        return -EPERM;
+    LOCK_GUARD(&g_kernel.uts_lock);
+    snprintf(c->e->data, sizeof(g_kernel.uts.nodename), "%s", text);
+    return 0;
+}
+
+/* ---- computed ---- */
+
+static void put_uuid(struct pbuf *b, const uint8_t *r)
+{
+    pb_printf(b, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x\n", r[0],
+              r[1], r[2], r[3], r[4], r[5], (r[6] & 0x0f) | 0x40, r[7], (r[8] & 0x3f) | 0x80, r[9],
+              r[10], r[11], r[12], r[13], r[14], r[15]);
+}
+
+static int show_uuid(struct pbuf *b, const struct proc_ctx *c)
+{
+    uint8_t r[16];
+    int err = host_getrandom(r, sizeof(r));
+    if (!err)
+        put_uuid(b, r);
+    return err;
+}
+
+static int show_boot_id(struct pbuf *b, const struct proc_ctx *c)
+{
+    static struct lock lock = LOCK_INITIALIZER(LR_LEAF);
+    static uint8_t id[16]; /* lock: lock */
+    static bool made;      /* lock: lock */
+    LOCK_GUARD(&lock);
+    int err = made ? 0 : host_getrandom(id, sizeof(id));
+    made = err == 0;
+    if (!err)
+        put_uuid(b, id);
+    return err;
+}
+
+static int show_pid_max(struct pbuf *b, const struct proc_ctx *c)
+{
+    pb_printf(b, "%d\n", g_kernel.pid_max ? g_kernel.pid_max : 32768);
+    return 0;
+}
+
+static int show_file_nr(struct pbuf *b, const struct proc_ctx *c)
+{
+    pb_str(b, "512\t0\t9223372036854775807\n");
+    return 0;
+}
+
+/* ---- the tables ---- */
+
+#define NUM(n, v, lo, hi)                                                                          \
+    {                                                                                              \
+        .name = (n), .mode = S_IFREG | 0644, .show = show_number, .write = write_number,           \
+        .data = &(struct number)                                                                   \
+        {                                                                                          \
+            (v), (lo), (hi)                                                                        \
+        }                                                                                          \
+    }
+#define TEXT(n, t)                                                                                 \
+    {                                                                                              \
+        .name = (n), .mode = S_IFREG | 0444, .show = show_text, .data = (char[])                   \
+        {                                                                                          \
+            t                                                                                      \
+        }                                                                                          \
+    }
+#define TEXT_RW(n, t)                                                                              \
+    {                                                                                              \
+        .name = (n), .mode = S_IFREG | 0644, .show = show_text, .write = write_ignored,            \
+        .data = (char[])                                                                           \
+        {                                                                                          \
+            t                                                                                      \
+        }                                                                                          \
+    }
+#define UTS(n, m, field)                                                                           \
+    {                                                                                              \
+        .name = (n), .mode = S_IFREG | (m), .show = show_uts, .write = write_uts,                  \
+        .data = g_kernel.uts.field                                                                 \
+    }
+
+static const struct proc_entry g_random[] = {
+    PROC_FILE("uuid", 0444, show_uuid),
+    PROC_FILE("boot_id", 0444, show_boot_id),
+    TEXT("entropy_avail", "256"),
+    TEXT("poolsize", "256"),
+    NUM("write_wakeup_threshold", 256, 0, 4096),
+    NUM("urandom_min_reseed_secs", 60, 0, INT32_MAX),
+    {0},
+};
+
+static const struct proc_entry g_keys[] = {
+    NUM("maxkeys", 200, 0, INT32_MAX), NUM("maxbytes", 20000, 0, INT32_MAX), {0}};
+static const struct proc_entry g_pty[] = {
+    NUM("max", 4096, 0, 4096), TEXT("nr", "0"), NUM("reserve", 1024, 0, 4096), {0}};
+
+static const struct proc_entry g_kernel_entries[] = {
+    UTS("ostype", 0444, sysname),
+    UTS("osrelease", 0444, release),
+    UTS("version", 0444, version),
+    UTS("hostname", 0644, nodename),
+    UTS("domainname", 0644, domainname),
+    PROC_DIR("random", 0555, g_random),
+    PROC_DIR("keys", 0555, g_keys),
+    PROC_DIR("pty", 0555, g_pty),
+    PROC_FILE("pid_max", 0644, show_pid_max),
+    NUM("threads-max", 63459, 1, INT32_MAX),
+    TEXT("cap_last_cap", "40"),
+    TEXT("ngroups_max", "65536"),
+    TEXT("arch", "x86_64"),
+    NUM("overflowuid", 65534, 0, 65535),
+    NUM("overflowgid", 65534, 0, 65535),
+    TEXT_RW("core_pattern", "core"),
+    NUM("core_uses_pid", 0, 0, 1),
+    NUM("core_pipe_limit", 0, 0, INT32_MAX),
+    NUM("dmesg_restrict", 1, 0, 1),
+    NUM("kptr_restrict", 1, 0, 2),
+    NUM("randomize_va_space", 2, 0, 2),
+    NUM("perf_event_paranoid", 4, -1, 4),
+    NUM("unprivileged_bpf_disabled", 2, 0, 2),
+    NUM("io_uring_disabled", 2, 0, 2),
+    NUM("panic", 0, INT32_MIN, INT32_MAX),
+    NUM("sched_child_runs_first", 0, 0, 1),
+    NUM("sched_rt_period_us", 1000000, 1, INT32_MAX),
+    NUM("sched_rt_runtime_us", 950000, -1, INT32_MAX),
+    NUM("sched_autogroup_enabled", 0, 0, 1),
+    NUM("sysrq", 0, 0, 511),
+    NUM("tainted", 0, 0, INT32_MAX),
+    TEXT("printk", "4\t4\t1\t7"),
+    NUM("msgmax", 8192, 0, INT32_MAX),
+    NUM("msgmnb", 16384, 0, INT32_MAX),
+    NUM("msgmni", 32000, 0, 32768),
+    TEXT_RW("sem", "32000\t1024000000\t500\t32000"),
+    NUM("shmmax", 0x7ffffffffeffffff, 0, INT64_MAX),
+    NUM("shmall", 0x7fffffffff, 0, INT64_MAX),
+    NUM("shmmni", 4096, 0, 32768),
+    NUM("shm_rmid_forced", 0, 0, 1),
+    NUM("hung_task_timeout_secs", 120, 0, INT32_MAX),
+    {0},
+};
+
+static const struct proc_entry g_vm_entries[] = {
+    NUM("overcommit_memory", 1, 0, 2),
+    NUM("overcommit_ratio", 50, 0, 100),
+    NUM("overcommit_kbytes", 0, 0, INT64_MAX),
+    NUM("max_map_count", 65530, 0, INT32_MAX),
+    NUM("mmap_min_addr", 65536, 0, INT32_MAX),
+    NUM("swappiness", 60, 0, 200),
+    NUM("dirty_ratio", 20, 0, 100),
+    NUM("dirty_background_ratio", 10, 0, 100),
+    NUM("vfs_cache_pressure", 100, 0, INT32_MAX),
+    NUM("min_free_kbytes", 67584, 0, INT32_MAX),
+    NUM("nr_hugepages", 0, 0, 0),
+    NUM("panic_on_oom", 0, 0, 2),
+    NUM("oom_kill_allocating_task", 0, 0, 1),
+    NUM("zone_reclaim_mode", 0, 0, 7),
+    NUM("legacy_va_layout", 0, 0, 1),
+    NUM("drop_caches", 0, 0, 4),
+    {0},
+};
+
+static const struct proc_entry g_inotify[] = {
+    NUM("max_queued_events", 16384, 0, INT32_MAX),
+    NUM("max_user_instances", 128, 0, INT32_MAX),
+    NUM("max_user_watches", 524288, 0, INT32_MAX),
+    {0},
+};
+static const struct proc_entry g_mqueue[] = {
+    NUM("msg_default", 10, 1, 65536),           NUM("msg_max", 10, 1, 65536),
+    NUM("msgsize_default", 8192, 128, 1 << 24), NUM("msgsize_max", 8192, 128, 1 << 24),
+    NUM("queues_max", 256, 0, 65536),           {0},
+};
+static const struct proc_entry g_epoll[] = {NUM("max_user_watches", 402653, 0, INT32_MAX), {0}};
+
+static const struct proc_entry g_fs_entries[] = {
+    NUM("file-max", INT64_MAX, 0, INT64_MAX),
+    PROC_FILE("file-nr", 0444, show_file_nr),
+    NUM("nr_open", 1048576, 8, 1048576),
+    NUM("pipe-max-size", 1048576, 4096, 1 << 30),
+    NUM("pipe-user-pages-soft", 16384, 0, INT64_MAX),
+    NUM("pipe-user-pages-hard", 0, 0, INT64_MAX),
+    TEXT("inode-nr", "1000\t0"),
+    TEXT("inode-state", "1000\t0\t0\t0\t0\t0\t0"),
+    TEXT("dentry-state", "1000\t500\t45\t0\t500\t0"),
+    NUM("lease-break-time", 45, 0, INT32_MAX),
+    NUM("leases-enable", 0, 0, 1),
+    NUM("mount-max", 100000, 1, INT32_MAX),
+    NUM("protected_fifos", 1, 0, 2),
+    NUM("protected_hardlinks", 1, 0, 1),
+    NUM("protected_regular", 2, 0, 2),
+    NUM("protected_symlinks", 1, 0, 1),
+    NUM("suid_dumpable", 0, 0, 2),
+    NUM("overflowuid", 65534, 0, 65535),
+    NUM("overflowgid", 65534, 0, 65535),
+    NUM("aio-max-nr", 65536, 0, INT64_MAX),
+    TEXT("aio-nr", "0"),
+    PROC_DIR("inotify", 0555, g_inotify),
+    PROC_DIR("mqueue", 0555, g_mqueue),
+    PROC_DIR("epoll", 0555, g_epoll),
+    {0},
+};
+
+static const struct proc_entry g_net_core[] = {
+    NUM("somaxconn", 4096, 0, INT32_MAX),     NUM("rmem_default", 212992, 2304, INT32_MAX),
+    NUM("rmem_max", 212992, 2304, INT32_MAX), NUM("wmem_default", 212992, 4608, INT32_MAX),
+    NUM("wmem_max", 212992, 4608, INT32_MAX), NUM("netdev_max_backlog", 1000, 0, INT32_MAX),
+    NUM("optmem_max", 131072, 0, INT32_MAX),  {0},
+};
+static const struct proc_entry g_net_ipv4[] = {
+    TEXT_RW("ip_local_port_range", "32768\t60999"),
+    TEXT_RW("ip_local_reserved_ports", ""),
+    TEXT_RW("ping_group_range", "1\t0"),
+    TEXT_RW("tcp_rmem", "4096\t131072\t6291456"),
+    TEXT_RW("tcp_wmem", "4096\t16384\t4194304"),
+    TEXT_RW("tcp_mem", "88560\t118083\t177120"),
+    TEXT_RW("tcp_congestion_control", "cubic"),
+    TEXT("tcp_available_congestion_control", "reno cubic"),
+    TEXT("tcp_allowed_congestion_control", "reno cubic"),
+    NUM("ip_forward", 0, 0, 1),
+    NUM("ip_nonlocal_bind", 0, 0, 1),
+    NUM("ip_unprivileged_port_start", 1024, 0, 65535),
+    NUM("ip_default_ttl", 64, 1, 255),
+    NUM("tcp_sack", 1, 0, 1),
+    NUM("tcp_timestamps", 1, 0, 2),
+    NUM("tcp_window_scaling", 1, 0, 1),
+    NUM("tcp_syncookies", 1, 0, 2),
+    NUM("tcp_tw_reuse", 2, 0, 2),
+    NUM("tcp_fin_timeout", 60, 0, INT32_MAX),
+    NUM("tcp_keepalive_time", 7200, 0, INT32_MAX),
+    NUM("tcp_keepalive_intvl", 75, 0, INT32_MAX),
+    NUM("tcp_keepalive_probes", 9, 0, INT32_MAX),
+    NUM("tcp_max_syn_backlog", 512, 0, INT32_MAX),
+    NUM("tcp_fastopen", 1, 0, INT32_MAX),
+    NUM("tcp_syn_retries", 6, 1, 127),
+    NUM("tcp_retries2", 15, 0, 255),
+    {0},
+};
+static const struct proc_entry g_ipv6_all[] = {
+    NUM("disable_ipv6", 0, 0, 1), NUM("forwarding", 0, 0, 1), {0}};
+static const struct proc_entry g_ipv6_conf[] = {PROC_DIR("all", 0555, g_ipv6_all),
+                                                PROC_DIR("default", 0555, g_ipv6_all),
+                                                PROC_DIR("lo", 0555, g_ipv6_all),
+                                                {0}};
+static const struct proc_entry g_net_ipv6[] = {
+    PROC_DIR("conf", 0555, g_ipv6_conf), NUM("bindv6only", 0, 0, 1), {0}};
+static const struct proc_entry g_net_unix[] = {NUM("max_dgram_qlen", 512, 0, INT32_MAX), {0}};
+static const struct proc_entry g_net_entries[] = {PROC_DIR("core", 0555, g_net_core),
+                                                  PROC_DIR("ipv4", 0555, g_net_ipv4),
+                                                  PROC_DIR("ipv6", 0555, g_net_ipv6),
+                                                  PROC_DIR("unix", 0555, g_net_unix),
+                                                  {0}};
+static const struct proc_entry g_user_entries[] = {NUM("max_user_namespaces", 0, 0, INT32_MAX),
+                                                   NUM("max_mnt_namespaces", 63459, 0, INT32_MAX),
+                                                   NUM("max_pid_namespaces", 0, 0, INT32_MAX),
+                                                   NUM("max_net_namespaces", 0, 0, INT32_MAX),
+                                                   {0}};
+
+const struct proc_entry g_proc_sys_entries[] = {
+    PROC_DIR("kernel", 0555, g_kernel_entries), PROC_DIR("vm", 0555, g_vm_entries),
+    PROC_DIR("fs", 0555, g_fs_entries),         PROC_DIR("net", 0555, g_net_entries),
+    PROC_DIR("user", 0555, g_user_entries),     {0},
+};

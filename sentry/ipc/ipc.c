@@ -1,0 +1,186 @@
+/* Keys, ids and permissions: the part of System V IPC that is the same for all kinds (ipc(2),
+ * svipc(7)). */
+#include "base/overflow.h"
+#include "ipc/ipc_priv.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ID_STRIDE 32768
+
+static int table_grow(struct ipc_table *tb)
+{
+    unsigned capacity = tb->capacity ? tb->capacity * 2 : 16;
+    struct ipc_object **bigger = realloc(tb->slots, capacity * sizeof(*bigger));
+    if (!bigger)
+        return -ENOMEM;
+    memset(bigger + tb->capacity, 0, (capacity - tb->capacity) * sizeof(*bigger));
+    tb->slots = bigger;
+    tb->capacity = capacity;
+    return 0;
+}
+
+static int table_insert(struct ipc_table *tb, struct ipc_object *o)
+{
+    unsigned i = 0;
+    if (tb->used >= IPC_TABLE_MAX)
+        return -ENOSPC;
+    while (i < tb->capacity && tb->slots[i])
+        i++;
+    if (i == tb->capacity && table_grow(tb))
+        return -ENOMEM;
+    o->seq = tb->next_seq++ & 0xffff;
+    o->id = i + (o->seq & 0x7fff) * ID_STRIDE;
+    tb->slots[i] = o;
+    tb->used++;
+    if (i > tb->max_index)
+        tb->max_index = i;
+    return 0;
+}
+
+static struct ipc_object *find_key(struct ipc_table *tb, uint32_t key)
+{
+    for (unsigned i = 0; i < tb->capacity; i++)
+        if (tb->slots[i] && tb->slots[i]->key == key && !tb->slots[i]->removed)
+            return tb->slots[i];
+    return NULL;
+}
+
+static int64_t create(struct ipc_table *tb, struct task *t, uint32_t key, int flags,
+                      ipc_create_fn *fn, void *arg)
+{
+    struct ipc_object *o;
+    int err = fn(t, arg, &o);
+    if (err)
+        return err;
+    ref_init(&o->ref);
+    o->key = key;
+    o->uid = o->cuid = t->cred->euid;
+    o->gid = o->cgid = t->cred->egid;
+    o->mode = flags & 0777;
+    err = table_insert(tb, o);
+    if (!err)
+        return o->id;
+    tb->destroy(o);
+    return err;
+}
+
+/* The bits a caller asks for in flags' mode: any of user, group, other. */
+static unsigned wanted_of_flags(int flags)
+{
+    return ((flags >> 6) | (flags >> 3) | flags) & 7;
+}
+
+int64_t ipc_get(struct ipc_table *tb, struct task *t, uint32_t key, int flags, ipc_create_fn *fn,
+                int (*check)(struct ipc_object *o, void *arg), void *arg)
+{
+    LOCK_GUARD(&tb->lock);
+    struct ipc_object *o = key == IPC_PRIVATE ? NULL : find_key(tb, key);
+    if (!o) {
+        if (key != IPC_PRIVATE && !(flags & IPC_CREAT))
+            return -ENOENT;
+        return create(tb, t, key, flags, fn, arg);
+    }
+    if ((flags & IPC_CREAT) && (flags & IPC_EXCL))
+        return -EEXIST;
+    int err = check ? check(o, arg) : 0;
+    if (!err)
+        err = ipc_access(t, o, wanted_of_flags(flags));
+    return err ? err : o->id;
+}
+
+struct ipc_object *ipc_find_locked(struct ipc_table *tb, int id, int *err)
+{
+    lock_check_held(LR_IPC);
+    unsigned index = (unsigned)id % ID_STRIDE;
+    *err = -EINVAL;
+    if (id < 0 || index >= tb->capacity || !tb->slots[index])
+        return NULL;
+    struct ipc_object *o = tb->slots[index];
+    if (o->id == id)
+        return o;
+    *err = -EIDRM; /* the index lives on with another sequence number */
+    return NULL;
+}
+
+struct ipc_object *ipc_index_locked(struct ipc_table *tb, unsigned index)
+{
+    return index < tb->capacity ? tb->slots[index] : NULL;
+}
+
+int ipc_access(struct task *t, const struct ipc_object *o, unsigned want)
+{
+    const struct cred *c = t->cred;
+    unsigned granted = o->mode;
+    if (c->euid == o->uid || c->euid == o->cuid)
+        granted >>= 6;
+    else if (cred_in_group(c, o->gid) || cred_in_group(c, o->cgid))
+        granted >>= 3;
+    if ((want & ~granted & 7) && !cred_has_cap(c, CAP_IPC_OWNER))
+        return -EACCES;
+    return 0;
+}
+
+int ipc_owner(struct task *t, const struct ipc_object *o)
+{
+    const struct cred *c = t->cred;
+    if (c->euid == o->uid || c->euid == o->cuid || cred_has_cap(c, CAP_SYS_ADMIN))
+        return 0;
+    return -EPERM;
+}
+
+void ipc_put(struct ipc_table *tb, struct ipc_object *o)
+{
+    if (ref_put(&o->ref))
+        tb->destroy(o);
+}
+
+void ipc_remove_locked(struct ipc_table *tb, struct ipc_object *o)
+{
+    unsigned index = (unsigned)o->id % ID_STRIDE;
+    o->removed = true;
+    o->key = IPC_PRIVATE;
+    tb->slots[index] = NULL;
+    tb->used--;
+    while (tb->max_index > 0 && !tb->slots[tb->max_index])
+        tb->max_index--;
+    ipc_put(tb, o);
+}
+
+void ipc_perm_fill(const struct ipc_object *o, struct ipc64_perm *out)
+{
+    *out = (struct ipc64_perm){.key = o->key,
+                               .uid = o->uid,
+                               .gid = o->gid,
+                               .cuid = o->cuid,
+                               .cgid = o->cgid,
+                               .mode = o->mode,
+                               .seq = o->seq};
+}
+
+int ipc_perm_set_locked(struct task *t, struct ipc_object *o, const struct ipc64_perm *in)
+{
+    int err = ipc_owner(t, o);
+    if (err)
+        return err;
+    if (in->uid == UINT32_MAX || in->gid == UINT32_MAX)
+        return -EINVAL;
+    o->uid = in->uid;
+    o->gid = in->gid;
+    o->mode = (o->mode & ~0777u) | (in->mode & 0777);
+    return 0;
+}
+
+int ipc_proc_line(int kind, unsigned *index, char *buf, size_t size)
+{
+    static struct ipc_table *const tables[] = {&g_sem_table, &g_msg_table, &g_shm_table};
+    static int (*const lines[])(struct ipc_object *, char *,
+                                size_t) = {sem_proc_line, msg_proc_line, shm_proc_line};
+    struct ipc_table *tb = tables[kind];
+    LOCK_GUARD(&tb->lock);
+    for (; *index < tb->capacity; ++*index)
+        if (tb->slots[*index])
+            return lines[kind](tb->slots[(*index)++], buf, size);
+    return 0;
+}

@@ -1,0 +1,152 @@
+/* The second half of kernel.h: what the system call handlers of syscalls/ ask of this room.
+ * Include kernel/kernel.h. Results are 0 or a value, or a negative errno. */
+#pragma once
+#include "kernel/kernel.h"
+#include <sys/time.h>
+#include <sys/wait.h>
+
+/* ---- signals ------------------------------------------------------------------------------------
+ */
+void signal_set_blocked(struct task *t, sigmask_t mask); /* own thread; KILL and STOP are dropped */
+sigmask_t signal_pending_set(struct task *t);            /* own and shared, blocked or not */
+int signal_action(struct task *t, int sig, const struct sigaction_k *act, struct sigaction_k *old);
+int altstack_flags(const struct task *t, uint64_t sp); /* SS_DISABLE, SS_ONSTACK or 0 */
+int altstack_set(struct task *t, const struct altstack *a, uint64_t sp, uint64_t min_size);
+uint64_t altstack_min_size(void);
+int64_t signal_suspend(struct task *t, sigmask_t mask);
+/* ppoll, pselect, epoll_pwait: block mask for the duration of a call. restore is called on the way
+ * out; interrupted: the call ends with a restart code or EINTR, so the handler runs under the
+ * temporary mask and the old one comes back after it. */
+void signal_mask_swap(struct task *t, sigmask_t mask);
+void signal_mask_restore(struct task *t, bool interrupted);
+/* deadline INT64_MIN: do not wait. The signal number, -EAGAIN, -EINTR. */
+int signal_timedwait(struct task *t, sigmask_t set, int64_t deadline, siginfo_t *info);
+int signal_kill(struct task *t, int pid, int sig);
+int signal_kill_pid(struct task *t, int pid, int sig, const siginfo_t *info);
+/* tgid <= 0: any. given NULL: SI_TKILL. */
+int signal_tgkill(struct task *t, int tgid, int tid, int sig, const siginfo_t *given);
+int sigframe_return(struct task *t); /* rt_sigreturn; an error means SIGSEGV */
+
+/* ---- birth, programs, death
+ * ----------------------------------------------------------------------- */
+struct clone_call { /* as struct clone_args, checked and decoded */
+    uint64_t flags;
+    int exit_signal;
+    uint64_t pidfd, child_tid, parent_tid, stack, tls;
+    const int32_t *set_tid; /* unused: set_tid of other pid namespaces */
+};
+int64_t task_clone(struct task *t, const struct clone_call *c); /* tid of the child */
+int64_t task_unshare(struct task *t, uint64_t flags);
+struct exec_strings;
+/* filename is kernel memory; flags AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW. */
+int64_t task_exec(struct task *t, int dirfd, const char *filename, int flags,
+                  struct exec_strings *strings);
+/* On return every task of p has been out of guest code since the call (membarrier). */
+void process_barrier(struct process *p);
+void process_exit_group(struct process *p, int status); /* wait status; the caller sees notify */
+
+struct wait_call {
+    int type; /* P_ALL, P_PID, P_PGID, P_PIDFD resolved to P_PID */
+    int id;
+    int options; /* W*; WEXITED and WSTOPPED as waitid has them */
+};
+struct wait_result {
+    int pid, uid, code, status; /* code CLD_*; status: exit code or signal */
+    int wstatus;                /* as wait4 gives it */
+    struct rusage usage;
+};
+int64_t process_wait(struct task *t, const struct wait_call *c, struct wait_result *out);
+
+/* ---- process groups, sessions -------------------------------------------------------------------
+ */
+int process_pgid(struct process *p); /* 0 if it has none any more */
+int process_sid(struct process *p);
+int process_ppid(struct process *p);
+int process_setpgid(struct task *t, int pid, int pgid);
+int process_setsid(struct task *t);
+/* For terminals: is the group of this id orphaned (TTIN and TTOU become EIO)? */
+bool pgrp_is_orphaned(int pgid);
+bool pgrp_in_session(int pgid, int sid); /* the group exists and belongs to the session */
+
+/* ---- credentials --------------------------------------------------------------------------------
+ */
+#define CAP_ALL ((1ull << (CAP_LAST_CAP + 1)) - 1)
+struct cred *cred_copy(const struct cred *c);        /* a private copy to edit; NULL: no memory */
+void cred_commit(struct task *t, struct cred *next); /* consumes next */
+int cred_new_root(uint32_t uid, uint32_t gid, const uint32_t *groups, unsigned count, uint64_t caps,
+                  struct cred **out);
+int cred_setuid(struct task *t, uint32_t uid);
+int cred_setreuid(struct task *t, uint32_t ruid, uint32_t euid);
+int cred_setresuid(struct task *t, uint32_t ruid, uint32_t euid, uint32_t suid);
+int cred_setgid(struct task *t, uint32_t gid);
+int cred_setregid(struct task *t, uint32_t rgid, uint32_t egid);
+int cred_setresgid(struct task *t, uint32_t rgid, uint32_t egid, uint32_t sgid);
+uint32_t cred_setfsuid(struct task *t, uint32_t uid);
+uint32_t cred_setfsgid(struct task *t, uint32_t gid);
+int cred_setgroups(struct task *t, const uint32_t *groups, unsigned count);
+int cred_capset(struct task *t, uint64_t effective, uint64_t permitted, uint64_t inheritable);
+int64_t cred_prctl(struct task *t, int option, const uint64_t *args); /* the CAP_* part of prctl */
+/* May t look into target (ptrace, process_vm_readv, /proc/PID/mem): 0 or -EPERM. */
+int cred_may_ptrace(struct task *t, struct task *target);
+
+/* ---- futexes ------------------------------------------------------------------------------------
+ */
+#define FUTEX_ANY ~0u
+int64_t futex_wait(struct task *t, uint64_t addr, bool shared, uint32_t value, uint32_t bitset,
+                   int64_t deadline);
+int64_t futex_wake(struct task *t, uint64_t addr, bool shared, int count, uint32_t bitset);
+int64_t futex_requeue(struct task *t, uint64_t addr, uint64_t addr2, bool shared, int wake,
+                      int requeue, const uint32_t *expected, bool to_pi);
+int64_t futex_wake_op(struct task *t, uint64_t addr, uint64_t addr2, bool shared, int wake,
+                      int wake2, uint32_t op);
+int64_t futex_lock_pi(struct task *t, uint64_t addr, bool shared, bool try_only, int64_t deadline);
+int64_t futex_unlock_pi(struct task *t, uint64_t addr, bool shared);
+int64_t futex_wait_requeue_pi(struct task *t, uint64_t addr, uint64_t addr2, bool shared,
+                              uint32_t value, uint32_t bitset, int64_t deadline);
+struct futex_many {
+    uint64_t addr;
+    uint32_t value;
+    bool shared;
+};
+#define FUTEX_MANY_MAX 128
+int64_t futex_wait_many(struct task *t, const struct futex_many *f, unsigned count,
+                        int64_t deadline);
+/* Requeue between words of possibly different sharing (futex_requeue(2)). */
+int64_t futex_requeue2(struct task *t, const struct futex_many f[2], int wake, int requeue);
+
+/* ---- limits, usage, timers
+ * ------------------------------------------------------------------------ */
+int rlimit_change(struct task *t, struct process *p, int resource, const struct rlimit64 *next,
+                  struct rlimit64 *old);
+int usage_get(struct task *t, int who, struct rusage *out);
+int64_t itimer_set(struct task *t, int which, const struct itimerval *next, struct itimerval *old);
+int itimer_get(struct task *t, int which, struct itimerval *out);
+int cpu_clock_get(struct task *t, int clockid,
+                  int64_t *ns); /* -EINVAL: no CPU clock of that name */
+int posix_timer_create(struct task *t, int clockid, const struct sigevent *ev, int *id);
+int posix_timer_set(struct task *t, int id, int flags, const struct itimerspec *next,
+                    struct itimerspec *old);
+int posix_timer_get(struct task *t, int id, struct itimerspec *out);
+int posix_timer_overrun(struct task *t, int id);
+int posix_timer_delete(struct task *t, int id);
+
+/* ---- watchers -----------------------------------------------------------------------------------
+ */
+/* The guest's own seccomp filters. check: true if *result is the answer (or a signal was forced).
+ */
+bool seccomp_check(struct task *t, struct sysargs *a, int64_t *result);
+int64_t seccomp_strict(struct task *t);
+int64_t seccomp_filter_add(struct task *t, unsigned flags, struct uaddr prog);
+/* Hooks of ptrace. enter: true if the call is to be skipped with *result. */
+bool ptrace_syscall_enter(struct task *t, struct sysargs *a, int64_t *result);
+void ptrace_syscall_exit(struct task *t, int64_t result);
+bool ptrace_work(struct task *t); /* stop now if a tracer wants it, let go if it has gone: true */
+bool ptrace_work_pending(struct task *t); /* sig_lock held */
+/* A signal is about to be delivered to a traced task: the signal to deliver instead, or 0. */
+int ptrace_signal(struct task *t, int sig, siginfo_t *info, struct sigaction_k *act);
+int64_t ptrace_request(struct task *t, int64_t request, int pid, uint64_t addr, uint64_t data);
+
+/* ---- pidfd --------------------------------------------------------------------------------------
+ */
+int pidfd_new(struct process *p, unsigned flags, struct file **out);
+struct process *pidfd_process(struct file *f); /* counted; NULL: not a pidfd */

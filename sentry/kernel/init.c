@@ -1,0 +1,230 @@
+/* The root object, the first process, and the end of the sandbox. */
+#include "kernel/kernel_priv.h"
+
+#include "base/host.h"
+#include "base/log.h"
+#include "fs/vfs.h"
+#include "loader/loader.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct user_ns g_root_user_ns;
+
+static void uts_init(struct uts *u)
+{
+    strcpy(u->sysname, "Linux");
+    strcpy(u->nodename, "ringfence");
+    strcpy(u->release, "6.1.0");
+    strcpy(u->version, "#1 SMP ringfence");
+    strcpy(u->machine, "x86_64");
+    strcpy(u->domainname, "(none)");
+}
+
+void kernel_init(struct platform *p)
+{
+    g_kernel.platform = p;
+    lock_init(&g_kernel.tasks_lock, LR_TASKS);
+    lock_init(&g_kernel.uts_lock, LR_LEAF);
+    list_init(&g_kernel.processes);
+    g_kernel.boot_ns = time_now();
+    g_kernel.cpu_count = 1;
+    g_kernel.pid_max = 32768;
+    uts_init(&g_kernel.uts);
+    ref_init(&g_root_user_ns.ref);
+    g_root_user_ns.uid_map_count = g_root_user_ns.gid_map_count = 1;
+    g_root_user_ns.uid_map[0].count = g_root_user_ns.gid_map[0].count = UINT32_MAX;
+    g_kernel.root_user_ns = &g_root_user_ns;
+    futex_init();
+}
+
+/* ---- the first process
+ * ------------------------------------------------------------------------------ */
+
+static int first_fs(struct task *t, const struct kernel_init_args *a)
+{
+    struct path root = {.mnt = a->mount_ns->root, .dentry = a->mount_ns->root->root}, cwd;
+    int r = fs_struct_new(&root, &root, a->umask, &t->fs);
+    if (r)
+        return r;
+    r = vfs_walk(t, AT_FDCWD, a->cwd ? a->cwd : "/", WALK_FOLLOW | WALK_DIRECTORY, &cwd);
+    if (r && a->cwd_error)
+        *a->cwd_error = r;
+    if (r)
+        return r;
+    lock_acquire(&t->fs->lock);
+    struct path old = t->fs->cwd;
+    t->fs->cwd = cwd;
+    lock_release(&t->fs->lock);
+    path_put(&old);
+    return 0;
+}
+
+static void first_signals(struct process *p, sigmask_t ignored)
+{
+    for (int sig = 1; sig <= SIG_COUNT; sig++)
+        if (ignored & SIGMASK(sig))
+            p->actions[sig - 1].handler = (uint64_t)SIG_IGN;
+}
+
+static int first_build(struct task *t, const struct kernel_init_args *a)
+{
+    struct process *p = t->process = process_new();
+    if (!p)
+        return -ENOMEM;
+    rlimits_default(p->rlimits);
+    if (a->rlimits)
+        memcpy(p->rlimits, a->rlimits, RLIM_NLIMITS * sizeof(*p->rlimits));
+    first_signals(p, a->ignored);
+    p->exit_signal = SIGCHLD;
+    for (unsigned i = 0; i < g_kernel.cpu_count && i < TASK_CPU_WORDS * 64; i++)
+        t->affinity[i / 64] |= 1ull << (i % 64);
+    t->timer_slack_default = t->timer_slack_ns;
+    if (g_kernel.strace)
+        t->slow_entry |= TASK_SLOW_STRACE;
+    t->mount_ns = a->mount_ns;
+    mount_ns_get(t->mount_ns);
+    t->fds = a->fds;
+    fdtable_get_ref(t->fds);
+    int r = cred_new_root(a->uid, a->gid, a->groups, a->group_count, a->caps, &t->cred);
+    return r ? r : first_fs(t, a);
+}
+
+static int first_publish_locked(struct task *t)
+{
+    struct process *p = t->process;
+    struct pid_node *n;
+    int r = pid_alloc_locked(&n);
+    if (r)
+        return r;
+    p->pid = n->id;
+    n->process = p;
+    r = session_new_locked(p, n);
+    if (r) {
+        n->process = NULL;
+        pid_release_locked(n);
+        return r;
+    }
+    process_get(p);
+    p->leader = t;
+    task_get(t);
+    list_push_back(&g_kernel.processes, &p->all_node);
+    g_kernel.init = p;
+    lock_acquire(&p->sig_lock);
+    task_link_locked(t, n);
+    lock_release(&p->sig_lock);
+    return 0;
+}
+
+static void first_unpublish(struct task *t)
+{
+    struct process *p = t->process;
+    LOCK_GUARD(&g_kernel.tasks_lock);
+    g_kernel.init = NULL;
+    p->task_count = 0;
+    g_kernel.task_count = 0;
+    t->exiting = true;
+    p->state = PROCESS_ZOMBIE;
+    process_reap_locked(p);
+    g_kernel.last_pid = 0;
+}
+
+static int first_exec(struct task *t, const struct kernel_init_args *a)
+{
+    struct exec_strings s = {0};
+    int r = exec_strings_from_host(&s, a->argv, a->envp);
+    if (!r)
+        r = task_exec(t, AT_FDCWD, a->path, 0, &s);
+    exec_strings_free(&s);
+    return r;
+}
+
+static void first_discard(struct task *t)
+{
+    if (t->ctx)
+        pl_ops()->ctx_destroy(t->ctx);
+    t->ctx = NULL;
+    if (t->mm)
+        mm_put(t->mm);
+    if (t->fds)
+        fdtable_put(t->fds, t);
+    if (t->fs)
+        fs_struct_put(t->fs);
+    t->mm = NULL, t->fds = NULL, t->fs = NULL;
+    task_put(t);
+}
+
+/* The whole life before the first instruction runs on the caller's thread. Nothing of a is consumed
+ * unless 0 is returned. */
+int kernel_start(const struct kernel_init_args *a)
+{
+    struct task *t = task_new();
+    if (!t)
+        return -ENOMEM;
+    int r = first_build(t, a);
+    if (!r) {
+        lock_acquire(&g_kernel.tasks_lock);
+        r = first_publish_locked(t);
+        lock_release(&g_kernel.tasks_lock);
+    }
+    if (r) {
+        first_discard(t);
+        return r;
+    }
+    r = first_exec(t, a);
+    t->no_result = false;
+    if (!r && a->tty)
+        tty_attach(a->tty, t->process->pgrp->session, t->process->pid);
+    if (!r)
+        g_kernel.root_mount_ns = a->mount_ns;
+    task_get(t); /* it may be gone before we are done with it */
+    if (!r)
+        r = task_thread_start(t);
+    if (r) {
+        first_unpublish(t);
+        first_discard(t);
+    } else {
+        fdtable_put(a->fds, t);
+    }
+    task_put(t);
+    return r;
+}
+
+/* ---- the end
+ * ---------------------------------------------------------------------------------------- */
+
+int kernel_wait(void)
+{
+    for (;;) {
+        uint32_t n = __atomic_load_n(&g_kernel.threads, __ATOMIC_SEQ_CST);
+        if (!n)
+            break;
+        (void)host_futex_wait(&g_kernel.threads, n, DEADLINE_NONE);
+    }
+    LOCK_GUARD(&g_kernel.tasks_lock);
+    return g_kernel.exit_status;
+}
+
+void kernel_signal_foreground(int sig)
+{
+    struct tty *tty = hostfile_console();
+    bool has_tty = false;
+    if (tty) {
+        lock_acquire(&g_kernel.tasks_lock);
+        struct process *p;
+        list_for_each(p, &g_kernel.processes, all_node) if (p->pgrp && p->pgrp->session->tty == tty)
+            has_tty = true;
+        lock_release(&g_kernel.tasks_lock);
+    }
+    if (has_tty) {
+        tty_signal_foreground(tty, sig);
+        return;
+    }
+    struct process *init = process_lookup(1);
+    if (!init)
+        return;
+    siginfo_t info = {.si_signo = sig, .si_code = SI_USER};
+    signal_send_process(init, sig, &info);
+    process_put(init);
+}

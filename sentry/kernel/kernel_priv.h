@@ -1,0 +1,147 @@
+/* Inside the kernel room: what its files share and nobody else sees. */
+#pragma once
+
+#include "kernel/kernel.h"
+
+/* ---- pid.c: one number space for tasks, processes, process groups and sessions ----------------
+ */
+struct pid_node {
+    struct tree_node node;
+    int id;
+    struct task *task;       /* borrowed; live thread, or a leader's zombie */
+    struct process *process; /* borrowed; until reaped */
+    struct pgrp *pgrp;       /* borrowed */
+    struct session *session; /* borrowed */
+};
+/* All with tasks_lock held. */
+struct pid_node *pid_find_locked(int id);
+struct pid_node *pid_next_locked(int after);
+int pid_alloc_locked(struct pid_node **out); /* -EAGAIN, -ENOMEM */
+void pid_release_locked(struct pid_node *n); /* frees the number when nothing bears it */
+
+/* ---- task.c -----------------------------------------------------------------------------------
+ */
+struct task *task_new(void);       /* zeroed, one reference, no process yet */
+struct process *process_new(void); /* one reference */
+/* Set notify bits, wake it if it sleeps, interrupt it if it runs guest code. Any lock above
+ * LR_TASK.
+ */
+void task_kick(struct task *t, uint32_t notify);
+/* Enter t in its process and the tables: tasks_lock and the process's sig_lock held. */
+void task_link_locked(struct task *t, struct pid_node *n);
+
+/* ---- task_loop.c ------------------------------------------------------------------------------
+ */
+int task_thread_start(struct task *t); /* thread.c; consumes a reference on success */
+void task_thread_run(struct task *t);  /* the task's whole life; consumes the reference */
+/* Before guest code runs, or a call is restarted: signals, stops. False: the task must end. */
+bool task_work(struct task *t);
+
+/* ---- signal.c ---------------------------------------------------------------------------------
+ */
+void signal_recalc_locked(struct task *t); /* sig_lock held: TASK_NOTIFY_SIGNAL as queues say */
+void sigpending_init(struct sigpending *p);
+void sigpending_flush_locked(struct process *p, struct sigpending *sp);
+/* Deliver what is deliverable. False: the task must end. */
+bool signal_deliver(struct task *t);
+/* Queue for one task (shared=false) or its process; sig_lock held. Adds wake-ups to the caller's
+ * duty: returns with notify bits set and kicks made. */
+int signal_queue_locked(struct task *t, struct process *p, int sig, const siginfo_t *info);
+/* signal.c keeps the parent informed: CLD_* with status, tasks_lock held. */
+void signal_parent_locked(struct process *child, int code, int status);
+bool signal_is_ignored_by(struct process *p, int sig); /* handler is SIG_IGN; takes sig_lock */
+bool signal_child_autoreap(struct process *parent);    /* SIG_IGN or SA_NOCLDWAIT for SIGCHLD */
+void signal_exec_reset(struct process *p);             /* handlers to default */
+void signal_stop_recheck(struct process *p); /* a task has gone: was it the last to stop? */
+
+/* ---- sigframe.c -------------------------------------------------------------------------------
+ */
+/* Build the handler's frame; -EFAULT: SIGSEGV is to be forced. */
+int sigframe_setup(struct task *t, int sig, const struct sigaction_k *act, const siginfo_t *info,
+                   sigmask_t saved_mask);
+
+/* ---- exit.c -----------------------------------------------------------------------------------
+ */
+void task_exit(struct task *t); /* own thread, no locks; afterwards only its memory remains */
+/* Ends the process with this wait status; sig_lock held. */
+void process_exit_group_locked(struct process *p, int status);
+void process_reap_locked(struct process *p); /* tasks_lock held; zombie → dead; drops a reference */
+
+/* ---- clone.c ----------------------------------------------------------------------------------
+ */
+struct vfork_wait {
+    struct ref ref;
+    uint32_t done;       /* atomic */
+    struct task *parent; /* const; counted for the child */
+};
+void vfork_release(struct task *t); /* exec or exit of the child */
+
+#define TASKS_MAX 16384 /* threads in one sandbox */
+/* Give n (own thread, or not visible yet) fresh namespaces. */
+int task_unshare_namespaces(struct task *n, uint64_t flags);
+
+/* ---- session.c --------------------------------------------------------------------------------
+ */
+void pgrp_join_locked(struct process *p, struct pgrp *g); /* takes its own reference on g */
+void pgrp_leave_locked(struct process *p);
+int session_new_locked(struct process *p, struct pid_node *n);
+struct session *session_led_by(struct process *p); /* counted, or NULL */
+void session_put(struct session *s);
+bool pgrp_orphaned_locked(struct pgrp *g, struct process *ignored);
+/* SIGHUP and SIGCONT to a group that becomes orphaned with stopped members: because p dies; because
+ * c has lost old_parent. */
+void pgrp_orphan_check_locked(struct process *p);
+void pgrp_orphan_child_locked(struct process *c, struct process *old_parent);
+
+/* ---- futex.c ----------------------------------------------------------------------------------
+ */
+void futex_exit_robust(struct task *t);
+void futex_init(void);
+
+/* ---- timers -----------------------------------------------------------------------------------
+ */
+void itimer_init(struct process *p);
+void itimer_exit(struct process *p); /* no locks held; timers are quiet afterwards */
+void posix_timers_exit(struct process *p);
+void posix_timers_requeue(struct process *p, int sig, siginfo_t *info); /* at signal delivery */
+void cpu_timer_rearm(struct process *p);
+
+/* ---- usage.c ----------------------------------------------------------------------------------
+ */
+void usage_add_ns(struct timeval *tv, int64_t ns);
+void usage_add(struct rusage *to, const struct rusage *from);
+void usage_process(struct process *p, struct rusage *out); /* itself, living and dead tasks */
+
+/* ---- ptrace.c ---------------------------------------------------------------------------------
+ */
+void ptrace_exec(struct task *t);
+void ptrace_tracer_exit(
+    struct process *p); /* the last task of a tracer dies: its tracees go free */
+/* A new task n of a traced t, visible but not yet running: attach it if asked for. The event to
+ * report by ptrace_clone_parent after its start, or 0. */
+int ptrace_clone_child(struct task *t, struct task *n, uint64_t flags, int exit_signal);
+void ptrace_clone_parent(struct task *t, int event, int tid);
+void ptrace_vfork_done(struct task *t, int tid);
+void ptrace_exit(struct task *t); /* t dies: as tracee, no locks */
+/* 1: *out tells; -1: someone traced is meant; 0: nobody. tasks_lock held. */
+int ptrace_wait_locked(struct process *me, const struct wait_call *c, struct wait_result *out);
+
+/* ---- cred.c -----------------------------------------------------------------------------------
+ */
+/* The capability rules of execve: c is a copy of old with its ids already as after the exec. */
+void cred_exec_caps(const struct cred *old, struct cred *c);
+bool cred_gained(const struct cred *old, const struct cred *next);
+
+/* ---- others -----------------------------------------------------------------------------------
+ */
+void seccomp_get(struct task *from, struct task *to);
+void seccomp_put(struct task *t);
+void rlimits_default(struct rlimit64 *out);
+void mm_limits_update(struct process *p, struct mm *mm); /* tell mm the limits that concern it */
+void time_account_begin(struct task *t);                 /* guest code is about to run */
+void time_account_end(struct task *t);
+
+static inline const struct pl_ops *pl_ops(void)
+{
+    return g_kernel.platform->ops;
+}

@@ -1,0 +1,202 @@
+/* What the signal system calls ask for: masks, actions, the alternate stack, waiting. */
+#include "kernel/kernel_priv.h"
+#include "kernel/signal_priv.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define SS_AUTODISARM_K (1u << 31)
+#define MINSIGSTKSZ_K   2048
+#define SA_KNOWN                                                                                   \
+    (SA_NOCLDSTOP | SA_NOCLDWAIT | SA_SIGINFO | 0x800 /* EXPOSE_TAGBITS */ | 0x04000000 |          \
+     SA_ONSTACK | SA_RESTART | SA_NODEFER | SA_RESETHAND)
+
+void signal_set_blocked(struct task *t, sigmask_t mask)
+{
+    mask &= ~SIGS_UNBLOCKABLE;
+    if (mask == t->blocked)
+        return;
+    LOCK_GUARD(&t->process->sig_lock);
+    sigmask_t newly = mask & ~t->blocked;
+    t->blocked = mask;
+    signal_retarget_locked(t, newly);
+    signal_recalc_locked(t);
+}
+
+sigmask_t signal_pending_set(struct task *t)
+{
+    LOCK_GUARD(&t->process->sig_lock);
+    return t->pending.set | t->process->shared_pending.set;
+}
+
+int signal_action(struct task *t, int sig, const struct sigaction_k *act, struct sigaction_k *old)
+{
+    if (sig < 1 || sig > SIG_COUNT || (act && (SIGMASK(sig) & SIGS_UNBLOCKABLE)))
+        return -EINVAL;
+    struct process *p = t->process;
+    LOCK_GUARD(&p->sig_lock);
+    struct sigaction_k *a = &p->actions[sig - 1];
+    *old = *a;
+    if (!act)
+        return 0;
+    *a = *act;
+    a->mask &= ~SIGS_UNBLOCKABLE;
+    a->flags &= SA_KNOWN;
+    bool ignored = a->handler == (uint64_t)SIG_IGN ||
+                   (a->handler == (uint64_t)SIG_DFL && signal_default_ignored(sig));
+    if (ignored) /* POSIX: setting a signal to be ignored discards what is pending */
+        signal_remove_locked(p, SIGMASK(sig));
+    return 0;
+}
+
+int altstack_set(struct task *t, const struct altstack *a, uint64_t sp, uint64_t min_size)
+{
+    unsigned mode = a->flags & ~SS_AUTODISARM_K;
+    if (altstack_flags(t, sp) == SS_ONSTACK)
+        return -EPERM;
+    if (mode != SS_DISABLE && mode != SS_ONSTACK && mode != 0)
+        return -EINVAL;
+    if (mode == SS_DISABLE) {
+        t->altstack = (struct altstack){.flags = a->flags};
+        return 0;
+    }
+    if (a->size < min_size)
+        return -ENOMEM;
+    t->altstack = *a;
+    return 0;
+}
+
+uint64_t altstack_min_size(void)
+{
+    return MINSIGSTKSZ_K;
+}
+
+int64_t signal_suspend(struct task *t, sigmask_t mask)
+{
+    t->saved_blocked = t->blocked;
+    t->restore_blocked = true;
+    signal_set_blocked(t, mask);
+    for (;;) {
+        task_sleep_prepare(t);
+        if (task_sleep(t, DEADLINE_NONE, /*interruptible=*/true))
+            return -ERESTARTNOHAND;
+    }
+}
+
+void signal_mask_swap(struct task *t, sigmask_t mask)
+{
+    t->saved_blocked = t->blocked;
+    t->restore_blocked = true;
+    signal_set_blocked(t, mask);
+}
+
+void signal_mask_restore(struct task *t, bool interrupted)
+{
+    if (!t->restore_blocked || interrupted)
+        return;
+    t->restore_blocked = false;
+    signal_set_blocked(t, t->saved_blocked);
+}
+
+static void signal_wait_set(struct task *t, sigmask_t set)
+{
+    LOCK_GUARD(&t->process->sig_lock);
+    t->waiting_for = set;
+}
+
+int signal_timedwait(struct task *t, sigmask_t set, int64_t deadline, siginfo_t *info)
+{
+    set &= ~SIGS_UNBLOCKABLE;
+    signal_wait_set(t, set);
+    int r = 0, sig;
+    for (;;) {
+        task_sleep_prepare(t);
+        sig = signal_dequeue(t, set, info);
+        if (sig || r)
+            break;
+        r = deadline == INT64_MIN ? -ETIMEDOUT : task_sleep(t, deadline, /*interruptible=*/true);
+    }
+    signal_wait_set(t, 0);
+    if (sig)
+        return sig;
+    return r == -ETIMEDOUT ? -EAGAIN : -EINTR;
+}
+
+/* ---- kill(2) ------------------------------------------------------------------------------------
+ */
+
+static void info_from(struct task *t, int sig, int code, siginfo_t *info)
+{
+    memset(info, 0, sizeof(*info));
+    info->si_signo = sig;
+    info->si_code = code;
+    info->si_pid = t->process->pid;
+    info->si_uid = t->cred->uid;
+}
+
+static int kill_process(struct task *t, struct process *p, int sig, const siginfo_t *info)
+{
+    int r = signal_may_send(t, p, sig);
+    return r ? r : signal_send_process(p, sig, info);
+}
+
+int signal_kill_pid(struct task *t, int pid, int sig, const siginfo_t *info)
+{
+    struct process *p = process_lookup(pid);
+    if (!p)
+        return -ESRCH;
+    int r = kill_process(t, p, sig, info);
+    process_put(p);
+    return r;
+}
+
+/* Every process for which want says yes: 0 if any could be signalled, else the last error. */
+static int kill_many(struct task *t, int pgid, int sig, const siginfo_t *info)
+{
+    int result = -ESRCH, after = 0;
+    struct process *p;
+    while ((p = process_next(after))) {
+        after = p->pid;
+        bool want = pgid ? process_pgid(p) == pgid : p != g_kernel.init && p != t->process;
+        if (want) {
+            int r = kill_process(t, p, sig, info);
+            if (!r || result)
+                result = r;
+        }
+        process_put(p);
+    }
+    return result;
+}
+
+int signal_kill(struct task *t, int pid, int sig)
+{
+    if (sig < 0 || sig > SIG_COUNT)
+        return -EINVAL;
+    if (pid == INT32_MIN)
+        return -ESRCH;
+    siginfo_t info;
+    info_from(t, sig, SI_USER, &info);
+    if (pid > 0)
+        return signal_kill_pid(t, pid, sig, &info);
+    if (pid == -1)
+        return kill_many(t, 0, sig, &info);
+    return kill_many(t, pid ? -pid : process_pgid(t->process), sig, &info);
+}
+
+int signal_tgkill(struct task *t, int tgid, int tid, int sig, const siginfo_t *given)
+{
+    if (tid <= 0 || sig < 0 || sig > SIG_COUNT)
+        return -EINVAL;
+    struct task *target = task_lookup(tid);
+    if (!target)
+        return -ESRCH;
+    siginfo_t info;
+    info_from(t, sig, SI_TKILL, &info);
+    int r = tgid > 0 && target->process->pid != tgid ? -ESRCH : 0;
+    if (!r)
+        r = signal_may_send(t, target->process, sig);
+    if (!r)
+        r = signal_send_task(target, sig, given ? given : &info);
+    task_put(target);
+    return r;
+}

@@ -1,0 +1,178 @@
+/* User and group ids, groups, capabilities. */
+#include "syscalls/syscalls.h"
+
+#include <errno.h>
+#include <linux/capability.h>
+#include <stdlib.h>
+
+int64_t sys_getuid(struct task *t, const struct sysargs *a)
+{
+    return t->cred->uid;
+}
+
+int64_t sys_geteuid(struct task *t, const struct sysargs *a)
+{
+    return t->cred->euid;
+}
+
+int64_t sys_getgid(struct task *t, const struct sysargs *a)
+{
+    return t->cred->gid;
+}
+
+int64_t sys_getegid(struct task *t, const struct sysargs *a)
+{
+    return t->cred->egid;
+}
+
+static int64_t three_out(struct task *t, const struct sysargs *a, uint32_t r, uint32_t e,
+                         uint32_t s)
+{
+    if (uaccess_write_obj(t->mm, uaddr(a->v[0]), &r) ||
+        uaccess_write_obj(t->mm, uaddr(a->v[1]), &e) ||
+        uaccess_write_obj(t->mm, uaddr(a->v[2]), &s))
+        return -EFAULT;
+    return 0;
+}
+
+int64_t sys_getresuid(struct task *t, const struct sysargs *a)
+{
+    return three_out(t, a, t->cred->uid, t->cred->euid, t->cred->suid);
+}
+
+int64_t sys_getresgid(struct task *t, const struct sysargs *a)
+{
+    return three_out(t, a, t->cred->gid, t->cred->egid, t->cred->sgid);
+}
+
+int64_t sys_setuid(struct task *t, const struct sysargs *a)
+{
+    return cred_setuid(t, a->v[0]);
+}
+
+int64_t sys_setreuid(struct task *t, const struct sysargs *a)
+{
+    return cred_setreuid(t, a->v[0], a->v[1]);
+}
+
+int64_t sys_setresuid(struct task *t, const struct sysargs *a)
+{
+    return cred_setresuid(t, a->v[0], a->v[1], a->v[2]);
+}
+
+int64_t sys_setgid(struct task *t, const struct sysargs *a)
+{
+    return cred_setgid(t, a->v[0]);
+}
+
+int64_t sys_setregid(struct task *t, const struct sysargs *a)
+{
+    return cred_setregid(t, a->v[0], a->v[1]);
+}
+
+int64_t sys_setresgid(struct task *t, const struct sysargs *a)
+{
+    return cred_setresgid(t, a->v[0], a->v[1], a->v[2]);
+}
+
+int64_t sys_setfsuid(struct task *t, const struct sysargs *a)
+{
+    return cred_setfsuid(t, a->v[0]);
+}
+
+int64_t sys_setfsgid(struct task *t, const struct sysargs *a)
+{
+    return cred_setfsgid(t, a->v[0]);
+}
+
+int64_t sys_getgroups(struct task *t, const struct sysargs *a)
+{
+    int size = a->v[0], count = t->cred->group_count;
+    if (size < 0)
+        return -EINVAL;
+    if (!size)
+        return count;
+    if (size < count)
+        return -EINVAL;
+    if (count && uaccess_write(t->mm, uaddr(a->v[1]), t->cred->groups, count * 4ul))
+        return -EFAULT;
+    return count;
+}
+
+int64_t sys_setgroups(struct task *t, const struct sysargs *a)
+{
+    unsigned count = a->v[0];
+    if (!cred_has_cap(t->cred, CAP_SETGID))
+        return -EPERM;
+    if (count > CRED_GROUPS_MAX)
+        return -EINVAL;
+    uint32_t *groups = malloc(count * 4ul + 1);
+    if (!groups)
+        return -ENOMEM;
+    int r = uaccess_read(t->mm, groups, uaddr(a->v[1]), count * 4ul);
+    for (unsigned i = 0; !r && i < count; i++)
+        if (groups[i] == UINT32_MAX)
+            r = -EINVAL;
+    if (!r)
+        r = cred_setgroups(t, groups, count);
+    free(groups);
+    return r;
+}
+
+/* ---- capabilities ------------------------------------------------------------------------------
+ */
+
+/* How many 32-bit data words the header's version has; unknown versions are answered with ours. */
+static int cap_version(struct task *t, uint64_t ua, struct __user_cap_header_struct *h)
+{
+    if (uaccess_read_obj(t->mm, h, uaddr(ua)))
+        return -EFAULT;
+    if (h->version == _LINUX_CAPABILITY_VERSION_1)
+        return 1;
+    if (h->version == _LINUX_CAPABILITY_VERSION_2 || h->version == _LINUX_CAPABILITY_VERSION_3)
+        return 2;
+    uint32_t ours = _LINUX_CAPABILITY_VERSION_3;
+    if (uaccess_write_obj(t->mm, uaddr(ua), &ours))
+        return -EFAULT;
+    return -EINVAL;
+}
+
+int64_t sys_capget(struct task *t, const struct sysargs *a)
+{
+    struct __user_cap_header_struct h;
+    int words = cap_version(t, a->v[0], &h);
+    if (words < 0)
+        return words == -EINVAL && !a->v[1] ? 0 : words;
+    if (h.pid < 0)
+        return -EINVAL;
+    struct task *o = h.pid ? task_lookup(h.pid) : NULL;
+    if (h.pid && !o)
+        return -ESRCH;
+    struct cred *c = task_cred_get(o ? o : t);
+    if (o)
+        task_put(o);
+    struct __user_cap_data_struct d[2];
+    for (int i = 0; i < 2; i++) {
+        d[i].effective = c->cap_effective >> (32 * i);
+        d[i].permitted = c->cap_permitted >> (32 * i);
+        d[i].inheritable = c->cap_inheritable >> (32 * i);
+    }
+    cred_put(c);
+    return a->v[1] ? uaccess_write(t->mm, uaddr(a->v[1]), d, words * sizeof(d[0])) : 0;
+}
+
+int64_t sys_capset(struct task *t, const struct sysargs *a)
+{
+    struct __user_cap_header_struct h;
+    struct __user_cap_data_struct d[2] = {0};
+    int words = cap_version(t, a->v[0], &h);
+    if (words < 0)
+        return words;
+    if (h.pid && h.pid != t->tid)
+        return -EPERM;
+    if (uaccess_read(t->mm, d, uaddr(a->v[1]), words * sizeof(d[0])))
+        return -EFAULT;
+    return cred_capset(t, d[0].effective | (uint64_t)d[1].effective << 32,
+                       d[0].permitted | (uint64_t)d[1].permitted << 32,
+                       d[0].inheritable | (uint64_t)d[1].inheritable << 32);
+}

@@ -1,0 +1,419 @@
+/* Descriptors: dup, fcntl, flock, and the ioctls that every file answers. */
+#include "base/overflow.h"
+#include "syscalls/sys_fs.h"
+
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- dup ---- */
+
+static int64_t dup_from(struct task *t, int fd, int min, bool cloexec)
+{
+    struct file *f = fdtable_get(t->fds, fd);
+    if (!f)
+        return -EBADF;
+    int r = fdtable_install(t, f, min, cloexec);
+    if (r < 0)
+        file_put(f);
+    return r;
+}
+
+int64_t sys_dup(struct task *t, const struct sysargs *a)
+{
+    return dup_from(t, a->v[0], 0, false);
+}
+
+static int64_t dup_to(struct task *t, int from, int to, bool cloexec)
+{
+    struct file *f = fdtable_get(t->fds, from);
+    if (!f)
+        return -EBADF;
+    int r = fdtable_replace(t, to, f, cloexec);
+    if (r < 0)
+        file_put(f);
+    return r;
+}
+
+int64_t sys_dup2(struct task *t, const struct sysargs *a)
+{
+    bool cloexec;
+    if ((int)a->v[0] == (int)a->v[1])
+        return fdtable_flags(t->fds, a->v[0], &cloexec) ? -EBADF : (int)a->v[0];
+    return dup_to(t, a->v[0], a->v[1], false);
+}
+
+int64_t sys_dup3(struct task *t, const struct sysargs *a)
+{
+    if ((a->v[2] & ~(uint64_t)O_CLOEXEC) || (int)a->v[0] == (int)a->v[1])
+        return -EINVAL;
+    return dup_to(t, a->v[0], a->v[1], a->v[2] & O_CLOEXEC);
+}
+
+/* ---- record locks ---- */
+
+struct flock_abi { /* struct flock of x86-64 */
+    int16_t type, whence;
+    int64_t start, size;
+    int32_t pid;
+};
+
+static int64_t flock_base(struct file *f, int whence, int64_t *base)
+{
+    struct kstat st;
+    int r;
+    switch (whence) {
+    case SEEK_SET:
+        *base = 0;
+        return 0;
+    case SEEK_CUR:
+        lock_acquire(&f->pos_lock);
+        *base = f->pos;
+        lock_release(&f->pos_lock);
+        return 0;
+    case SEEK_END:
+        r = inode_getattr(f->inode, &st);
+        *base = r ? 0 : st.size;
+        return r;
+    }
+    return -EINVAL;
+}
+
+static int flock_decode(struct file *f, const struct flock_abi *in, struct flock_k *l)
+{
+    int64_t base, start, end;
+    int r = flock_base(f, in->whence, &base);
+    if (r)
+        return r;
+    if (in->type != F_RDLCK && in->type != F_WRLCK && in->type != F_UNLCK)
+        return -EINVAL;
+    if (__builtin_add_overflow(base, in->start, &start))
+        return -EOVERFLOW;
+    if (start < 0)
+        return -EINVAL;
+    if (in->size > 0) {
+        if (__builtin_add_overflow(start, in->size - 1, &end))
+            return -EOVERFLOW;
+    } else if (in->size < 0) {
+        end = start - 1;
+        if (__builtin_add_overflow(start, in->size, &start) || start < 0)
+            return -EINVAL;
+    } else {
+        end = INT64_MAX;
+    }
+    l->type = in->type;
+    l->start = start;
+    l->end = end;
+    return 0;
+}
+
+static int64_t lock_get(struct task *t, struct file *f, struct uaddr ua, struct flock_abi *in,
+                        struct flock_k *l)
+{
+    if (in->type == F_UNLCK)
+        return -EINVAL;
+    int r = locks_posix_get(f, l);
+    if (r)
+        return r;
+    in->type = l->type;
+    if (l->type != F_UNLCK) {
+        in->whence = SEEK_SET;
+        in->start = l->start;
+        in->size = l->end == INT64_MAX ? 0 : l->end - l->start + 1;
+        in->pid = l->pid;
+    }
+    return uaccess_write_obj(t->mm, ua, in);
+}
+
+static int64_t fcntl_lock(struct task *t, int fd, struct file *f, int cmd, struct uaddr ua)
+{
+    struct flock_abi in;
+    struct flock_k l = {.owner = t->fds, .pid = t->process->pid};
+    int r = uaccess_read_obj(t->mm, &in, ua);
+    if (!r)
+        r = flock_decode(f, &in, &l);
+    if (r)
+        return r;
+    if (cmd == F_OFD_GETLK || cmd == F_OFD_SETLK || cmd == F_OFD_SETLKW) {
+        if (in.pid)
+            return -EINVAL;
+        l.owner = f;
+        l.pid = -1;
+    }
+    if (cmd == F_GETLK || cmd == F_OFD_GETLK)
+        return lock_get(t, f, ua, &in, &l);
+    if ((in.type == F_RDLCK && !(f->mode & FMODE_READ)) ||
+        (in.type == F_WRLCK && !(f->mode & FMODE_WRITE)))
+        return -EBADF;
+    r = locks_posix_set(t, f, &l, cmd == F_SETLKW || cmd == F_OFD_SETLKW);
+    if (r || in.type == F_UNLCK || l.owner == f)
+        return r;
+    /* The descriptor may have been closed while we waited: then the lock must be gone too. */
+    struct file *again = fdtable_get(t->fds, fd);
+    if (again != f) {
+        l.type = F_UNLCK;
+        locks_posix_set(t, f, &l, /*wait=*/false);
+        r = -EBADF;
+    }
+    if (again)
+        file_put(again);
+    return r;
+}
+
+int64_t sys_flock(struct task *t, const struct sysargs *a)
+{
+    SYS_FILE f = fdtable_get_io(t->fds, a->v[0]);
+    if (!f)
+        return -EBADF;
+    return locks_flock(t, f, a->v[1]);
+}
+
+/* ---- owners of SIGIO ---- */
+
+struct owner_ex {
+    int type, pid;
+};
+
+/* Whom the caller may not signal, the file may not either: such an owner gets nothing. */
+static bool owner_allowed(struct task *t, int type, int pid)
+{
+    if (type == F_OWNER_PGRP || !pid)
+        return true;
+    struct process *p = process_lookup(pid);
+    if (!p)
+        return true;
+    bool ok = !signal_may_send(t, p, SIGIO);
+    process_put(p);
+    return ok;
+}
+
+static int64_t owner_set(struct task *t, int fd, struct file *f, int type, int pid)
+{
+    if (type < F_OWNER_TID || type > F_OWNER_PGRP || pid < 0)
+        return -EINVAL;
+    bool ok = owner_allowed(t, type, pid);
+    LOCK_GUARD(&f->lock);
+    f->async_owner = ok ? pid : 0;
+    f->async_owner_type = type;
+    f->async_fd = fd;
+    return 0;
+}
+
+static int64_t fcntl_setown(struct task *t, int fd, struct file *f, int64_t arg)
+{
+    int who = arg;
+    if (who == INT32_MIN)
+        return -EINVAL;
+    return owner_set(t, fd, f, who < 0 ? F_OWNER_PGRP : F_OWNER_PID, who < 0 ? -who : who);
+}
+
+static int64_t fcntl_getown(struct file *f)
+{
+    LOCK_GUARD(&f->lock);
+    return f->async_owner_type == F_OWNER_PGRP ? -f->async_owner : f->async_owner;
+}
+
+static int64_t fcntl_owner_ex(struct task *t, int fd, struct file *f, int cmd, struct uaddr ua)
+{
+    struct owner_ex o;
+    if (cmd == F_SETOWN_EX) {
+        int r = uaccess_read_obj(t->mm, &o, ua);
+        return r ? r : owner_set(t, fd, f, o.type, o.pid);
+    }
+    lock_acquire(&f->lock);
+    o = (struct owner_ex){f->async_owner ? f->async_owner_type : F_OWNER_PID, f->async_owner};
+    lock_release(&f->lock);
+    return uaccess_write_obj(t->mm, ua, &o);
+}
+
+static int64_t fcntl_setsig(struct file *f, int64_t sig)
+{
+    if (sig < 0 || sig > SIG_COUNT)
+        return -EINVAL;
+    LOCK_GUARD(&f->lock);
+    f->async_sig = sig;
+    return 0;
+}
+
+/* ---- flags ---- */
+
+static int64_t fcntl_setfl(struct task *t, struct file *f, unsigned flags)
+{
+    const unsigned can = O_APPEND | O_NONBLOCK | O_ASYNC | O_DIRECT | O_NOATIME;
+    if ((flags & O_NOATIME) && !(f->flags & O_NOATIME) &&
+        !inode_owner_or_capable(f->inode, t->cred))
+        return -EPERM;
+    if ((flags ^ f->flags) & O_ASYNC) {
+        int r = fasync_set(f, flags & O_ASYNC);
+        if (r)
+            return r;
+    }
+    LOCK_GUARD(&f->lock);
+    __atomic_store_n(&f->flags, (f->flags & ~can) | (flags & can), __ATOMIC_RELEASE);
+    return 0;
+}
+
+static int64_t fcntl_getfl(struct file *f)
+{
+    return f->flags;
+}
+
+/* Leases are refused as filesystems without them refuse; F_GETLEASE says there is none. */
+static int64_t fcntl_lease(struct file *f, int cmd, int64_t arg)
+{
+    if (!S_ISREG(f->inode->mode))
+        return -EINVAL;
+    if (cmd == F_GETLEASE)
+        return F_UNLCK;
+    if (arg == F_UNLCK)
+        return -EAGAIN;
+    return -EINVAL;
+}
+
+static int64_t fcntl_seals(struct file *f, int cmd, uint64_t arg)
+{
+    if (cmd == F_GET_SEALS)
+        return tmpfs_seals_get(f->inode);
+    if (!(f->mode & FMODE_WRITE))
+        return -EPERM;
+    return arg >> 32 ? -EINVAL : tmpfs_seals_add(f->inode, arg);
+}
+
+/* Commands that work on O_PATH descriptors too. */
+static bool fcntl_any(struct task *t, int fd, struct file *f, int cmd, uint64_t arg, int64_t *r)
+{
+    bool cloexec = false;
+    switch (cmd) {
+    case F_DUPFD:
+    case F_DUPFD_CLOEXEC:
+        if (arg >= rlimit_get(t->process, RLIMIT_NOFILE) || (int)arg < 0)
+            *r = -EINVAL;
+        else
+            *r = dup_from(t, fd, arg, cmd == F_DUPFD_CLOEXEC);
+        return true;
+    case F_GETFD:
+        *r = fdtable_flags(t->fds, fd, &cloexec);
+        if (!*r)
+            *r = cloexec ? FD_CLOEXEC : 0;
+        return true;
+    case F_SETFD:
+        *r = fdtable_set_flags(t->fds, fd, arg & FD_CLOEXEC);
+        return true;
+    case F_GETFL:
+        *r = fcntl_getfl(f);
+        return true;
+    }
+    return false;
+}
+
+static int64_t fcntl_io(struct task *t, int fd, struct file *f, int cmd, uint64_t arg)
+{
+    switch (cmd) {
+    case F_SETFL:
+        return fcntl_setfl(t, f, arg);
+    case F_GETLK:
+    case F_SETLK:
+    case F_SETLKW:
+    case F_OFD_GETLK:
+    case F_OFD_SETLK:
+    case F_OFD_SETLKW:
+        return fcntl_lock(t, fd, f, cmd, uaddr(arg));
+    case F_SETOWN:
+        return fcntl_setown(t, fd, f, arg);
+    case F_GETOWN:
+        return fcntl_getown(f);
+    case F_SETOWN_EX:
+    case F_GETOWN_EX:
+        return fcntl_owner_ex(t, fd, f, cmd, uaddr(arg));
+    case F_SETSIG:
+        return fcntl_setsig(f, arg);
+    case F_GETSIG:
+        return f->async_sig;
+    case F_SETLEASE:
+    case F_GETLEASE:
+        return fcntl_lease(f, cmd, (int)arg);
+    case F_GETPIPE_SZ:
+        return pipe_size_get(f);
+    case F_SETPIPE_SZ:
+        return pipe_size_set(f, t, (unsigned)arg);
+    case F_ADD_SEALS:
+    case F_GET_SEALS:
+        return fcntl_seals(f, cmd, arg);
+    }
+    return -EINVAL;
+}
+
+int64_t sys_fcntl(struct task *t, const struct sysargs *a)
+{
+    int64_t r;
+    SYS_FILE f = fdtable_get(t->fds, a->v[0]);
+    if (!f)
+        return -EBADF;
+    if (fcntl_any(t, a->v[0], f, (int)a->v[1], a->v[2], &r))
+        return r;
+    if (f->mode & FMODE_PATH)
+        return -EBADF;
+    return fcntl_io(t, a->v[0], f, (int)a->v[1], a->v[2]);
+}
+
+/* ---- ioctl ---- */
+
+static int64_t ioctl_set_flag(struct task *t, struct file *f, unsigned flag, uint64_t arg)
+{
+    int on;
+    int r = uaccess_read_obj(t->mm, &on, uaddr(arg));
+    if (!r && flag == O_ASYNC)
+        r = fasync_possible(f) ? fasync_set(f, on) : -ENOTTY;
+    if (r)
+        return r;
+    LOCK_GUARD(&f->lock);
+    __atomic_store_n(&f->flags, on ? f->flags | flag : f->flags & ~flag, __ATOMIC_RELEASE);
+    return 0;
+}
+
+static int64_t ioctl_regular(struct task *t, struct file *f, unsigned cmd, uint64_t arg)
+{
+    struct kstat st;
+    if (cmd != FIONREAD && cmd != FIGETBSZ && cmd != FIOQSIZE)
+        return -ENOTTY;
+    int r = inode_getattr(f->inode, &st);
+    if (r)
+        return r;
+    if (cmd == FIOQSIZE) {
+        int64_t size = st.size;
+        return uaccess_write_obj(t->mm, uaddr(arg), &size);
+    }
+    int value = st.blksize;
+    if (cmd == FIONREAD) {
+        lock_acquire(&f->pos_lock);
+        value = MIN((int64_t)INT32_MAX, MAX((int64_t)st.size - f->pos, (int64_t)INT32_MIN));
+        lock_release(&f->pos_lock);
+    }
+    return uaccess_write_obj(t->mm, uaddr(arg), &value);
+}
+
+int64_t sys_ioctl(struct task *t, const struct sysargs *a)
+{
+    SYS_FILE f = fdtable_get_io(t->fds, a->v[0]);
+    unsigned cmd = a->v[1];
+    if (!f)
+        return -EBADF;
+    switch (cmd) {
+    case FIOCLEX:
+    case FIONCLEX:
+        return fdtable_set_flags(t->fds, a->v[0], cmd == FIOCLEX);
+    case FIONBIO:
+        return ioctl_set_flag(t, f, O_NONBLOCK, a->v[2]);
+    case FIOASYNC:
+        return ioctl_set_flag(t, f, O_ASYNC, a->v[2]);
+    }
+    if (f->ops->ioctl)
+        return f->ops->ioctl(f, t, cmd, a->v[2]);
+    if (S_ISREG(f->inode->mode) || (S_ISDIR(f->inode->mode) && cmd == FIGETBSZ))
+        return ioctl_regular(t, f, cmd, a->v[2]);
+    return -ENOTTY;
+}

@@ -1,0 +1,4 @@
+# timeout: 120
+ls -laR /usr/share | md5sum
+ls /usr/bin | wc -l
+ls -la /etc | grep -v ' \.\.$' | md5sum
