@@ -33,7 +33,7 @@ struct clone_call { /* as struct clone_args, checked and decoded */
     uint64_t flags;
     int exit_signal;
     uint64_t pidfd, child_tid, parent_tid, stack, tls;
-    const int32_t *set_tid; /* unused: set_tid of other pid namespaces */
+    int set_tid; /* the number that the child shall have, or 0 */
 };
 int64_t task_clone(struct task *t, const struct clone_call *c); /* tid of the child */
 int64_t task_unshare(struct task *t, uint64_t flags);
@@ -137,6 +137,10 @@ int posix_timer_delete(struct task *t, int id);
 bool seccomp_check(struct task *t, struct sysargs *a, int64_t *result);
 int64_t seccomp_strict(struct task *t);
 int64_t seccomp_filter_add(struct task *t, unsigned flags, struct uaddr prog);
+/* Syscall user dispatch. set: PR_SET_SYSCALL_USER_DISPATCH's arguments; check: true if the call
+ * became a signal. */
+int64_t user_dispatch_set(struct task *t, const uint64_t *v);
+bool user_dispatch_check(struct task *t, const struct sysargs *a);
 /* Hooks of ptrace. enter: true if the call is to be skipped with *result. */
 bool ptrace_syscall_enter(struct task *t, struct sysargs *a, int64_t *result);
 void ptrace_syscall_exit(struct task *t, int64_t result);

@@ -13,6 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SCHED_DEADLINE_K 6
+#define MDWE_NO_INHERIT  2
+
 #define NAMESPACES                                                                                 \
     (CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET |     \
      CLONE_NEWCGROUP | CLONE_NEWTIME)
@@ -80,8 +83,6 @@ static int clone_check_flags(struct task *t, const struct clone_call *c)
         return -EINVAL;
     if ((f & CLONE_PARENT) && t->process == g_kernel.init)
         return -EINVAL;
-    if (f & CLONE_INTO_CGROUP)
-        return -EOPNOTSUPP;
     if ((f & NAMESPACES & ~CLONE_NEWUSER) && !(f & CLONE_NEWUSER) &&
         !cred_has_cap(t->cred, CAP_SYS_ADMIN))
         return -EPERM;
@@ -102,6 +103,8 @@ static unsigned tasks_of_uid_locked(uint32_t uid)
 static int clone_check_limits_locked(struct task *t)
 {
     if (g_kernel.dying || g_kernel.task_count >= TASKS_MAX)
+        return -EAGAIN;
+    if (t->sched_policy == SCHED_DEADLINE_K && !t->sched_reset_on_fork)
         return -EAGAIN;
     uint64_t limit = t->process->rlimits[RLIMIT_NPROC].rlim_cur;
     if (limit >= TASKS_MAX || t->cred->uid == 0 || cred_has_cap(t->cred, CAP_SYS_RESOURCE) ||
@@ -183,12 +186,17 @@ static void child_inherit(struct task *t, struct task *n, const struct clone_cal
     n->sched_policy = t->sched_policy;
     n->sched_priority = t->sched_priority;
     n->sched_reset_on_fork = false;
+    n->ioprio = t->ioprio;
     if (t->sched_reset_on_fork) {
-        n->sched_policy = n->sched_priority = 0;
-        n->nice = n->nice < 0 ? 0 : n->nice;
+        bool fair = t->sched_policy == SCHED_NORMAL || t->sched_policy == SCHED_BATCH;
+        n->nice = !fair || n->nice < 0 ? 0 : n->nice;
+        n->sched_policy = fair ? t->sched_policy : SCHED_NORMAL;
+        n->sched_priority = 0;
     }
     memcpy(n->affinity, t->affinity, sizeof(n->affinity));
     n->personality = t->personality;
+    n->mce_policy = t->mce_policy;
+    n->io_flusher = t->io_flusher;
     n->timer_slack_ns = n->timer_slack_default = t->timer_slack_ns;
     if (!(c->flags & CLONE_VM) || (c->flags & CLONE_VFORK))
         n->altstack = t->altstack;
@@ -206,7 +214,14 @@ static struct process *child_process(struct task *t, const struct clone_call *c)
     if (!p)
         return NULL;
     LOCK_GUARD(&from->sig_lock);
-    memcpy(p->actions, from->actions, sizeof(p->actions));
+    if (c->flags & CLONE_SIGHAND) {
+        sighand_put(p->sighand);
+        p->sighand = from->sighand;
+        ref_get(&p->sighand->ref);
+        p->actions = p->sighand->actions;
+    } else {
+        memcpy(p->actions, from->actions, sizeof(from->sighand->actions));
+    }
     for (int i = 0; (c->flags & CLONE_CLEAR_SIGHAND) && i < SIG_COUNT; i++)
         if (p->actions[i].handler != (uint64_t)SIG_IGN)
             p->actions[i] = (struct sigaction_k){0};
@@ -214,6 +229,9 @@ static struct process *child_process(struct task *t, const struct clone_call *c)
     p->exit_signal = c->exit_signal;
     p->dumpable = from->dumpable;
     p->oom_score_adj = from->oom_score_adj;
+    p->thp_disable = from->thp_disable;
+    p->memory_merge = from->memory_merge;
+    p->mdwe = from->mdwe & MDWE_NO_INHERIT ? 0 : from->mdwe;
     return p;
 }
 
@@ -284,14 +302,15 @@ static void publish_process_locked(struct task *t, struct task *n, struct pid_no
 }
 
 /* A pending signal, a stop or an exit in progress must not miss the child: the call starts over. */
-static int publish_locked(struct task *t, struct task *n, uint64_t flags)
+static int publish_locked(struct task *t, struct task *n, const struct clone_call *c)
 {
     struct pid_node *id;
+    uint64_t flags = c->flags;
     int r = clone_check_limits_locked(t);
     if (!r && (signal_fatal_pending(t) || (!(flags & CLONE_THREAD) && signal_pending(t))))
         r = -ERESTARTNOINTR;
     if (!r)
-        r = pid_alloc_locked(&id);
+        r = pid_alloc_locked(c->set_tid, &id);
     if (r)
         return r;
     if (!(flags & CLONE_THREAD))
@@ -303,10 +322,10 @@ static int publish_locked(struct task *t, struct task *n, uint64_t flags)
     return 0;
 }
 
-static int publish(struct task *t, struct task *n, uint64_t flags)
+static int publish(struct task *t, struct task *n, const struct clone_call *c)
 {
     LOCK_GUARD(&g_kernel.tasks_lock);
-    return publish_locked(t, n, flags);
+    return publish_locked(t, n, c);
 }
 
 /* The host refused a thread: the child dies before its first instruction. */
@@ -388,7 +407,7 @@ int64_t task_clone(struct task *t, const struct clone_call *c)
     if (!r && (c->flags & CLONE_PIDFD))
         pidfd = clone_pidfd(t, n, c), r = pidfd < 0 ? pidfd : 0;
     if (!r)
-        r = publish(t, n, c->flags);
+        r = publish(t, n, c);
     if (r) {
         if (pidfd >= 0)
             fdtable_close(t, pidfd);

@@ -216,6 +216,7 @@ static void exec_reset_task(struct task *t)
     t->altstack = (struct altstack){.flags = SS_DISABLE};
     t->timer_slack_ns = t->timer_slack_default;
     t->restart_code = 0;
+    user_dispatch_exec(t);
     posix_timers_exit(p);
     signal_exec_reset(p);
     lock_acquire(&g_kernel.tasks_lock);
@@ -252,6 +253,8 @@ int64_t task_exec(struct task *t, int dirfd, const char *filename, int flags,
     int r = exec_check(t, dirfd, filename, flags, strings, &x);
     if (!r)
         r = exec_private_files(t);
+    if (!r)
+        r = sighand_unshare(t->process);
     if (!r)
         r = exec_dethread(t);
     if (!r)

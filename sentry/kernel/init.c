@@ -95,7 +95,7 @@ static int first_publish_locked(struct task *t)
 {
     struct process *p = t->process;
     struct pid_node *n;
-    int r = pid_alloc_locked(&n);
+    int r = pid_alloc_locked(/*wanted=*/0, &n);
     if (r)
         return r;
     p->pid = n->id;

@@ -99,6 +99,13 @@ struct sigaction_k { /* the kernel's struct sigaction of x86-64 */
     sigmask_t mask;
 };
 
+/* Actions of one process, or of several that share them. */
+struct sighand {
+    struct ref ref;
+    struct lock lock;                      /* LR_LEAF */
+    struct sigaction_k actions[SIG_COUNT]; /* lock: see process.actions */
+};
+
 struct sigpending { /* lock: process.sig_lock */
     sigmask_t set;
     struct list queue; /* struct sigqueue, in order */
@@ -165,31 +172,34 @@ struct process {
     struct process *parent;        /* lock: tasks_lock; borrowed (reparented before it dies) */
     struct list children;          /* lock: tasks_lock */
     struct list_node sibling_node; /* lock: tasks_lock */
-    struct list tasks; /* lock: tasks_lock and sig_lock to write, either to read;
-                          task.process_node. A leader that has exited stays until the process goes */
-    unsigned task_count; /* lock: as tasks; live ones */
-    struct task *leader; /* lock: tasks_lock; counted until the process is reaped */
-    struct pgrp *pgrp;             /* lock: tasks_lock; counted */
-    struct list_node pgrp_node;    /* lock: tasks_lock */
-    struct waitq child_wq;         /* woken when a child changes state (wait4, waitid) */
-    bool is_subreaper;             /* atomic */
-    bool did_exec;                 /* lock: tasks_lock */
-    int exit_signal; /* lock: tasks_lock; what the parent gets, SIGCHLD or other or 0 */
+    struct list
+        tasks;                  /* lock: tasks_lock and sig_lock to write, either to read;
+                                   task.process_node. A leader that has exited stays until the process goes */
+    unsigned task_count;        /* lock: as tasks; live ones */
+    struct task *leader;        /* lock: tasks_lock; counted until the process is reaped */
+    struct pgrp *pgrp;          /* lock: tasks_lock; counted */
+    struct list_node pgrp_node; /* lock: tasks_lock */
+    struct waitq child_wq;      /* woken when a child changes state (wait4, waitid) */
+    bool is_subreaper;          /* atomic */
+    bool did_exec;              /* lock: tasks_lock */
+    int exit_signal;            /* lock: tasks_lock; what the parent gets, SIGCHLD or other or 0 */
 
     struct lock exec_lock; /* LR_EXEC */
 
-    struct lock sig_lock;                  /* LR_SIGHAND */
-    struct sigaction_k actions[SIG_COUNT]; /* lock: sig_lock; [sig-1] */
-    struct sigpending shared_pending;      /* lock: sig_lock */
+    struct lock sig_lock;             /* LR_SIGHAND */
+    struct sighand *sighand;          /* lock: tasks_lock to replace; counted */
+    struct sigaction_k *actions;      /* sighand's; [sig-1]; lock: sig_lock, and sighand.lock while
+                                         another process shares them (CLONE_SIGHAND) */
+    struct sigpending shared_pending; /* lock: sig_lock */
     struct waitq signal_wq;
     enum process_state state; /* lock: sig_lock */
     bool group_exiting;       /* lock: sig_lock */
     int exit_status;          /* lock: sig_lock; as wait4 gives it */
     int stop_signal;          /* lock: sig_lock; of the present or pending group stop */
     bool stop_reported, continued_unreported; /* lock: sig_lock */
-    bool continued_untold; /* lock: sig_lock; a task has yet to send CLD_CONTINUED */
-    unsigned stopped_count;                   /* lock: sig_lock; tasks that have stopped */
-    unsigned sig_queued;                      /* lock: sig_lock; siginfos held, RLIMIT_SIGPENDING */
+    bool continued_untold;  /* lock: sig_lock; a task has yet to send CLD_CONTINUED */
+    unsigned stopped_count; /* lock: sig_lock; tasks that have stopped */
+    unsigned sig_queued;    /* lock: sig_lock; siginfos held, RLIMIT_SIGPENDING */
     struct task *exec_task; /* lock: sig_lock; it ends all others and takes the leader's place */
     unsigned waiting;       /* atomic; threads inside wait4 and waitid */
     unsigned membarrier;    /* atomic; commands registered for */
@@ -204,6 +214,8 @@ struct process {
     int64_t start_ns;                      /* const; sentry monotonic */
     bool dumpable;                         /* atomic */
     int oom_score_adj;                     /* atomic */
+    bool thp_disable, memory_merge;        /* atomic; told back only */
+    uint8_t mdwe;                          /* atomic; PR_SET_MDWE */
     void *children_ptrace;                 /* kernel/ptrace.c */
 };
 
@@ -212,6 +224,11 @@ struct process {
 struct restart_block {
     int64_t (*fn)(struct task *t, struct restart_block *rb);
     uint64_t data[6];
+};
+
+struct user_dispatch { /* PR_SET_SYSCALL_USER_DISPATCH */
+    bool on;
+    uint64_t start, size, selector;
 };
 
 struct task {
@@ -234,23 +251,23 @@ struct task {
     bool regs_valid, regs_dirty;  /* task-private */
     bool no_result; /* task-private: the handler has set rax itself (rt_sigreturn, execve) */
 
-    sigmask_t blocked; /* lock: process.sig_lock to write; own thread may read */
+    sigmask_t blocked;     /* lock: process.sig_lock to write; own thread may read */
     sigmask_t waiting_for; /* lock: process.sig_lock; sigtimedwait is after these */
     sigmask_t
         saved_blocked; /* task-private; sigsuspend, ppoll: restored after the handler is set up */
     bool restore_blocked;      /* task-private */
     struct sigpending pending; /* lock: process.sig_lock */
     struct altstack altstack;  /* task-private */
-    uint32_t notify; /* atomic; TASK_NOTIFY_* bits: something to do before guest code runs */
-    uint32_t park;   /* atomic; futex word the thread sleeps on; bumped by task_wake */
-    uint32_t park_seen; /* task-private; park as task_sleep_prepare found it */
+    uint32_t notify;      /* atomic; TASK_NOTIFY_* bits: something to do before guest code runs */
+    uint32_t park;        /* atomic; futex word the thread sleeps on; bumped by task_wake */
+    uint32_t park_seen;   /* task-private; park as task_sleep_prepare found it */
     uint32_t guest_exits; /* atomic; counts returns from guest code */
-    uint32_t in_guest;  /* atomic; ctx_run is (about to be) running guest code */
-    bool stop_counted;  /* lock: process.sig_lock; is in process.stopped_count */
-    bool exit_wanted;   /* task-private; the loop ends at its next turn */
-    int restart_code;   /* task-private; ERESTART* of the call being left, 0 when decided */
-    uint8_t slow_entry; /* atomic; TASK_SLOW_* reasons to take the long way into system calls */
-    struct {            /* task-private; the last exception, for signal frames */
+    uint32_t in_guest;    /* atomic; ctx_run is (about to be) running guest code */
+    bool stop_counted;    /* lock: process.sig_lock; is in process.stopped_count */
+    bool exit_wanted;     /* task-private; the loop ends at its next turn */
+    int restart_code;     /* task-private; ERESTART* of the call being left, 0 when decided */
+    uint8_t slow_entry;   /* atomic; TASK_SLOW_* reasons to take the long way into system calls */
+    struct {              /* task-private; the last exception, for signal frames */
         uint64_t trapno, error, cr2;
     } trap;
     uint64_t syscall_ip;  /* task-private; behind the SYSCALL being answered */
@@ -260,31 +277,37 @@ struct task {
     uint64_t set_child_tid;                /* task-private */
     struct restart_block restart;          /* task-private */
     struct vfork_wait *vfork_done;         /* kernel/clone.c */
-    bool leaving; /* lock: process.sig_lock; has begun task_exit */
-    bool exiting; /* lock: process.sig_lock; out of the tables */
+    bool leaving;                          /* lock: process.sig_lock; has begun task_exit */
+    bool exiting;                          /* lock: process.sig_lock; out of the tables */
     int exit_code;                         /* lock: process.sig_lock */
 
-    int nice, sched_policy, sched_priority;   /* lock: task.lock */
-    bool sched_reset_on_fork;                 /* lock: task.lock */
-    uint64_t affinity[TASK_CPU_WORDS];        /* lock: task.lock; bit per CPU */
-    uint64_t timer_slack_default;             /* task-private */
-    uint64_t personality;                     /* task-private */
-    int pdeath_signal;                        /* task-private */
-    uint64_t timer_slack_ns;                  /* task-private */
-    int64_t utime_ns, stime_ns;               /* atomic */
+    int nice, sched_policy, sched_priority;               /* lock: task.lock */
+    bool sched_reset_on_fork;                             /* lock: task.lock */
+    uint64_t sched_runtime, sched_deadline, sched_period; /* lock: task.lock; SCHED_DEADLINE */
+    int ioprio;                                           /* atomic; 0: by nice */
+    uint64_t affinity[TASK_CPU_WORDS];                    /* lock: task.lock; bit per CPU */
+    uint64_t timer_slack_default;                         /* task-private */
+    uint64_t personality;                                 /* task-private */
+    int pdeath_signal;                                    /* task-private */
+    uint64_t timer_slack_ns;                              /* task-private */
+    int64_t utime_ns, stime_ns;                           /* atomic */
     int64_t asleep_ns;                        /* task-private; of the present system call */
     uint64_t min_flt, maj_flt, nvcsw, nivcsw; /* atomic */
-    void *seccomp;            /* kernel/seccomp.c; counted; filters of the guest's own */
-    int seccomp_mode;         /* task-private */
-    void *ptrace;             /* kernel/ptrace.c */
-    uint64_t current_nr;      /* task-private; system call being answered, for /proc, stacks */
-    int64_t current_since_ns; /* atomic; when it began, 0 while in guest code */
+    void *seccomp;                 /* kernel/seccomp.c; counted; filters of the guest's own */
+    int seccomp_mode;              /* task-private */
+    struct user_dispatch dispatch; /* task-private */
+    int mce_policy;                /* task-private; PR_MCE_KILL_* */
+    bool io_flusher;               /* task-private */
+    void *ptrace;                  /* kernel/ptrace.c */
+    uint64_t current_nr;           /* task-private; system call being answered, for /proc, stacks */
+    int64_t current_since_ns;      /* atomic; when it began, 0 while in guest code */
 };
 
-enum {                         /* task.slow_entry */
+enum { /* task.slow_entry */
        TASK_SLOW_SECCOMP = 1,
        TASK_SLOW_PTRACE = 2,
        TASK_SLOW_STRACE = 4,
+       TASK_SLOW_DISPATCH = 8,
 };
 
 enum {                         /* task.notify */

@@ -16,7 +16,8 @@ struct pid_node {
 /* All with tasks_lock held. */
 struct pid_node *pid_find_locked(int id);
 struct pid_node *pid_next_locked(int after);
-int pid_alloc_locked(struct pid_node **out); /* -EAGAIN, -ENOMEM */
+/* wanted: this very number, or 0. -EAGAIN, -ENOMEM, -EEXIST. */
+int pid_alloc_locked(int wanted, struct pid_node **out);
 void pid_release_locked(struct pid_node *n); /* frees the number when nothing bears it */
 
 /* ---- task.c -----------------------------------------------------------------------------------
@@ -52,6 +53,9 @@ void signal_parent_locked(struct process *child, int code, int status);
 bool signal_is_ignored_by(struct process *p, int sig); /* handler is SIG_IGN; takes sig_lock */
 bool signal_child_autoreap(struct process *parent);    /* SIG_IGN or SA_NOCLDWAIT for SIGCHLD */
 void signal_exec_reset(struct process *p);             /* handlers to default */
+struct sighand *sighand_new(void);
+void sighand_put(struct sighand *h);
+int sighand_unshare(struct process *p);      /* before exec: actions of its own; -ENOMEM */
 void signal_stop_recheck(struct process *p); /* a task has gone: was it the last to stop? */
 
 /* ---- sigframe.c -------------------------------------------------------------------------------
@@ -135,6 +139,7 @@ bool cred_gained(const struct cred *old, const struct cred *next);
 /* ---- others -----------------------------------------------------------------------------------
  */
 void seccomp_get(struct task *from, struct task *to);
+void user_dispatch_exec(struct task *t);
 void seccomp_put(struct task *t);
 void rlimits_default(struct rlimit64 *out);
 void mm_limits_update(struct process *p, struct mm *mm); /* tell mm the limits that concern it */

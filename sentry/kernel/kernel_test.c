@@ -22,7 +22,7 @@ static struct task *add_task(struct process *p)
     t->process = p;
     process_get(p);
     lock_acquire(&g_kernel.tasks_lock);
-    assert_int_equal(pid_alloc_locked(&n), 0);
+    assert_int_equal(pid_alloc_locked(/*wanted=*/0, &n), 0);
     lock_acquire(&p->sig_lock);
     task_link_locked(t, n);
     lock_release(&p->sig_lock);
@@ -50,7 +50,7 @@ static void test_numbers(void **state)
     assert_int_equal(g_a->tid, 1);
     assert_int_equal(g_b->tid, 2);
     g_kernel.last_pid = g_kernel.pid_max - 1;
-    assert_int_equal(pid_alloc_locked(&n), 0);
+    assert_int_equal(pid_alloc_locked(/*wanted=*/0, &n), 0);
     assert_int_equal(n->id, 300); /* wraps above the reserved ones */
     pid_release_locked(n);
     assert_null(pid_find_locked(300));

@@ -47,16 +47,19 @@ static int pid_pick_locked(void)
     return -EAGAIN;
 }
 
-int pid_alloc_locked(struct pid_node **out)
+int pid_alloc_locked(int wanted, struct pid_node **out)
 {
-    int id = pid_pick_locked();
+    if (wanted && pid_find_locked(wanted))
+        return -EEXIST;
+    int id = wanted ? wanted : pid_pick_locked();
     if (id < 0)
         return id;
     struct pid_node *n = calloc(1, sizeof(*n));
     if (!n)
         return -ENOMEM;
     n->id = id;
-    g_kernel.last_pid = id;
+    if (!wanted)
+        g_kernel.last_pid = id;
     bug_on(!tree_insert(&g_kernel.pids, &n->node, pid_cmp));
     *out = n;
     return 0;

@@ -103,10 +103,10 @@ static int setpgid_check_locked(struct process *me, struct process *p)
 {
     if (p != me && p->parent != me)
         return -ESRCH;
-    if (p != me && p->did_exec)
-        return -EACCES;
     if (!p->pgrp || p->pgrp->session != me->pgrp->session)
         return -EPERM;
+    if (p != me && p->did_exec)
+        return -EACCES;
     return p->pgrp->session->leader == p ? -EPERM : 0;
 }
 
@@ -114,6 +114,8 @@ static int setpgid_locked(struct process *me, int pid, int pgid)
 {
     struct pid_node *n = pid_find_locked(pid);
     struct process *p = n ? n->process : NULL;
+    if (n && n->task && !p)
+        return -EINVAL; /* a thread that leads nothing */
     if (!p || !me->pgrp)
         return -ESRCH;
     int r = setpgid_check_locked(me, p);
@@ -140,12 +142,12 @@ static int setpgid_locked(struct process *me, int pid, int pgid)
 
 int process_setpgid(struct task *t, int pid, int pgid)
 {
-    if (pgid < 0 || pid < 0)
-        return pgid < 0 ? -EINVAL : -ESRCH;
     if (!pid)
         pid = t->process->pid;
     if (!pgid)
         pgid = pid;
+    if (pgid < 0)
+        return -EINVAL;
     LOCK_GUARD(&g_kernel.tasks_lock);
     return setpgid_locked(t->process, pid, pgid);
 }

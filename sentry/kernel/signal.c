@@ -353,6 +353,8 @@ void signal_parent_locked(struct process *child, int code, int status)
     siginfo_t info;
     bool end = code == CLD_EXITED || code == CLD_KILLED || code == CLD_DUMPED;
     int sig = end ? child->exit_signal : SIGCHLD;
+    if (sig > SIG_COUNT) /* clone(2) takes any byte */
+        sig = 0;
     signal_child_info(child, code, status, &info);
     lock_acquire(&parent->sig_lock);
     bool quiet = !end && (parent->actions[SIGCHLD - 1].flags & SA_NOCLDSTOP);
@@ -375,6 +377,46 @@ bool signal_is_ignored_by(struct process *p, int sig)
 {
     LOCK_GUARD(&p->sig_lock);
     return p->actions[sig - 1].handler == (uint64_t)SIG_IGN;
+}
+
+/* ---- actions ------------------------------------------------------------------------------------
+ */
+
+struct sighand *sighand_new(void)
+{
+    struct sighand *h = calloc(1, sizeof(*h));
+    if (!h)
+        return NULL;
+    ref_init(&h->ref);
+    lock_init(&h->lock, LR_LEAF);
+    return h;
+}
+
+void sighand_put(struct sighand *h)
+{
+    if (!ref_put(&h->ref))
+        return;
+    lock_destroy(&h->lock);
+    free(h);
+}
+
+int sighand_unshare(struct process *p)
+{
+    struct sighand *old = p->sighand;
+    if (ref_read(&old->ref) == 1) /* nobody else can take a reference but through p */
+        return 0;
+    struct sighand *h = sighand_new();
+    if (!h)
+        return -ENOMEM;
+    lock_acquire(&p->sig_lock);
+    lock_acquire(&old->lock);
+    memcpy(h->actions, old->actions, sizeof(h->actions));
+    lock_release(&old->lock);
+    p->sighand = h;
+    p->actions = h->actions;
+    lock_release(&p->sig_lock);
+    sighand_put(old);
+    return 0;
 }
 
 void signal_exec_reset(struct process *p)

@@ -36,6 +36,7 @@ int signal_action(struct task *t, int sig, const struct sigaction_k *act, struct
     struct process *p = t->process;
     LOCK_GUARD(&p->sig_lock);
     struct sigaction_k *a = &p->actions[sig - 1];
+    LOCK_GUARD(&p->sighand->lock);
     *old = *a;
     if (!act)
         return 0;
@@ -134,9 +135,10 @@ static void info_from(struct task *t, int sig, int code, siginfo_t *info)
     info->si_uid = t->cred->uid;
 }
 
+/* Linux looks at the number only once it has found whom to tell. */
 static int kill_process(struct task *t, struct process *p, int sig, const siginfo_t *info)
 {
-    int r = signal_may_send(t, p, sig);
+    int r = sig < 0 || sig > SIG_COUNT ? -EINVAL : signal_may_send(t, p, sig);
     return r ? r : signal_send_process(p, sig, info);
 }
 
@@ -150,7 +152,8 @@ int signal_kill_pid(struct task *t, int pid, int sig, const siginfo_t *info)
     return r;
 }
 
-/* Every process for which want says yes: 0 if any could be signalled, else the last error. */
+/* A group: 0 if any of it could be signalled, else the last error. Everybody (pgid 0): the last
+ * error other than EPERM. */
 static int kill_many(struct task *t, int pgid, int sig, const siginfo_t *info)
 {
     int result = -ESRCH, after = 0;
@@ -160,7 +163,9 @@ static int kill_many(struct task *t, int pgid, int sig, const siginfo_t *info)
         bool want = pgid ? process_pgid(p) == pgid : p != g_kernel.init && p != t->process;
         if (want) {
             int r = kill_process(t, p, sig, info);
-            if (!r || result)
+            if (!pgid && (r != -EPERM || result == -ESRCH))
+                result = r == -EPERM ? 0 : r;
+            else if (pgid && (!r || result))
                 result = r;
         }
         process_put(p);
@@ -170,8 +175,6 @@ static int kill_many(struct task *t, int pgid, int sig, const siginfo_t *info)
 
 int signal_kill(struct task *t, int pid, int sig)
 {
-    if (sig < 0 || sig > SIG_COUNT)
-        return -EINVAL;
     if (pid == INT32_MIN)
         return -ESRCH;
     siginfo_t info;
@@ -185,7 +188,7 @@ int signal_kill(struct task *t, int pid, int sig)
 
 int signal_tgkill(struct task *t, int tgid, int tid, int sig, const siginfo_t *given)
 {
-    if (tid <= 0 || sig < 0 || sig > SIG_COUNT)
+    if (tid <= 0)
         return -EINVAL;
     struct task *target = task_lookup(tid);
     if (!target)
@@ -194,7 +197,7 @@ int signal_tgkill(struct task *t, int tgid, int tid, int sig, const siginfo_t *g
     info_from(t, sig, SI_TKILL, &info);
     int r = tgid > 0 && target->process->pid != tgid ? -ESRCH : 0;
     if (!r)
-        r = signal_may_send(t, target->process, sig);
+        r = sig < 0 || sig > SIG_COUNT ? -EINVAL : signal_may_send(t, target->process, sig);
     if (!r)
         r = signal_send_task(target, sig, given ? given : &info);
     task_put(target);

@@ -218,7 +218,9 @@ static enum deliver deliver_one(struct task *t)
     int sig = end || untold || stop ? 0 : signal_dequeue_locked(t, ~t->blocked, &info);
     struct sigaction_k act = {0};
     if (sig) {
+        lock_acquire(&p->sighand->lock);
         act = p->actions[sig - 1];
+        lock_release(&p->sighand->lock);
         if ((act.flags & SA_RESETHAND) && act.handler > 1)
             p->actions[sig - 1].handler = (uint64_t)SIG_DFL;
     }

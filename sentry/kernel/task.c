@@ -26,6 +26,7 @@ struct task *task_new(void)
     sigpending_init(&t->pending);
     t->altstack.flags = SS_DISABLE;
     t->timer_slack_ns = 50000;
+    t->mce_policy = 2; /* PR_MCE_KILL_DEFAULT */
     return t;
 }
 
@@ -35,10 +36,14 @@ struct process *process_new(void)
     if (!p)
         return NULL;
     p->rlimits = calloc(RLIM_NLIMITS, sizeof(*p->rlimits));
-    if (!p->rlimits) {
+    p->sighand = sighand_new();
+    if (!p->rlimits || !p->sighand) {
+        free(p->rlimits);
+        free(p->sighand);
         free(p);
         return NULL;
     }
+    p->actions = p->sighand->actions;
     ref_init(&p->ref);
     list_node_init(&p->all_node);
     list_node_init(&p->sibling_node);
@@ -63,6 +68,7 @@ static void process_free(struct process *p)
     timer_cancel(&p->cpu_timer); /* another process's prlimit may have set it after our exit */
     lock_destroy(&p->exec_lock);
     lock_destroy(&p->sig_lock);
+    sighand_put(p->sighand);
     free(p->rlimits);
     free(p);
 }

@@ -92,7 +92,9 @@ static int64_t syscall_restart(struct task *t, const struct sysargs *a, int64_t 
 static __attribute__((noinline)) int64_t syscall_slow(struct task *t, const struct sysargs *args)
 {
     struct sysargs a = *args;
-    int64_t r;
+    int64_t r = -ENOSYS;
+    if ((t->slow_entry & TASK_SLOW_DISPATCH) && user_dispatch_check(t, &a))
+        return r; /* before all other watchers: the call is not made at all */
     bool skip = (t->slow_entry & TASK_SLOW_PTRACE) && ptrace_syscall_enter(t, &a, &r);
     if (!skip && (t->slow_entry & TASK_SLOW_SECCOMP))
         skip = seccomp_check(t, &a, &r);

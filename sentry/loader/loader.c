@@ -11,22 +11,25 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/personality.h>
 
 struct load {
     const struct loader_args *a;
-    struct file *file;              /* counted; what is finally executed */
-    struct mm *mm;                  /* counted */
+    struct file *file; /* counted; what is finally executed */
+    struct mm *mm;     /* counted */
     struct elf_image main, interp;
-    struct file *interp_file;       /* counted; NULL if static */
+    struct file *interp_file; /* counted; NULL if static */
     struct mm_layout layout;
     uint64_t stack_top, vdso;
+    bool fixed; /* ADDR_NO_RANDOMIZE */
 };
 
-/* A random number of pages below 2^bits, in bytes. */
-static uint64_t random_pages(unsigned bits)
+/* A random number of pages below 2^bits, in bytes; none for who asked for fixed addresses. */
+static uint64_t random_pages(const struct load *l, unsigned bits)
 {
     uint64_t r = 0;
-    (void)host_getrandom(&r, sizeof(r));
+    if (!l->fixed)
+        (void)host_getrandom(&r, sizeof(r));
     return (r & ((1ull << bits) - 1)) << RF_PAGE_SHIFT;
 }
 
@@ -84,13 +87,13 @@ static void choose_layout(struct load *l)
     uint64_t gap = MIN(l->a->stack_limit, end / 6 * 5);
     gap = MAX(gap, 128ull << 20) + (16ull << 30) + (1ull << 20); /* stack randomness, guard gap */
     gap = MIN(gap, end / 6 * 5);
-    l->stack_top = end - RF_PAGE_SIZE - random_pages(22);
-    l->layout.mmap_base = page_down(end - gap - random_pages(28));
+    l->stack_top = end - RF_PAGE_SIZE - random_pages(l, 22);
+    l->layout.mmap_base = page_down(end - gap - random_pages(l, 28));
 }
 
-static uint64_t program_base(void)
+static uint64_t program_base(const struct load *l)
 {
-    return page_down(g_kernel.platform->va_end / 3 * 2) + random_pages(28);
+    return page_down(g_kernel.platform->va_end / 3 * 2) + random_pages(l, 28);
 }
 
 static int map_interpreter(struct load *l)
@@ -119,7 +122,7 @@ static int map_program(struct load *l)
     if (r)
         return r;
     /* A program that is its own loader goes where libraries go. */
-    r = elf_map(&l->main, l->mm, interp ? program_base() : 0);
+    r = elf_map(&l->main, l->mm, interp ? program_base(l) : 0);
     free(interp);
     return r;
 }
@@ -162,10 +165,10 @@ static int choose_brk(struct load *l)
 {
     uint64_t brk = l->main.brk;
     if (l->main.eh.e_type == ET_DYN && !l->interp_file)
-        brk = program_base();
+        brk = program_base(l);
     if (!page_up(brk, &brk))
         return -ENOEXEC;
-    l->layout.start_brk = l->layout.brk = brk + random_pages(13);
+    l->layout.start_brk = l->layout.brk = brk + random_pages(l, 13);
     return 0;
 }
 
@@ -177,6 +180,7 @@ static int build_stack(struct load *l, uint64_t *sp)
                            .interp_base = l->interp_file ? l->interp.bias : 0,
                            .vdso = l->vdso,
                            .executable = elf_exec_stack(&l->main),
+                           .fixed = l->fixed,
                            .top = l->stack_top};
     l->layout.start_code = l->main.start_code;
     l->layout.end_code = l->main.end_code;
@@ -225,6 +229,7 @@ static void set_comm(const char *filename, char comm[16])
 int loader_load(const struct loader_args *a, struct loader_result *out)
 {
     struct load l = {.a = a, .file = a->file};
+    l.fixed = a->task && (a->task->personality & ADDR_NO_RANDOMIZE);
     struct loader_result res = {0};
     file_get(l.file);
     int r = build(&l, &res);

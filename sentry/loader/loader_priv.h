@@ -6,10 +6,10 @@
 #include <elf.h>
 #include <errno.h>
 
-#define EXEC_STRING_MAX (128 * 1024)       /* MAX_ARG_STRLEN, with NUL */
-#define EXEC_TOTAL_MAX  (6ull << 20)       /* strings and pointers, whatever RLIMIT_STACK says */
-#define EXEC_TOTAL_MIN  (128 * 1024)       /* ARG_MAX: always allowed */
-#define SCRIPT_LINE     256                /* BINPRM_BUF_SIZE */
+#define EXEC_STRING_MAX (128 * 1024) /* MAX_ARG_STRLEN, with NUL */
+#define EXEC_TOTAL_MAX  (6ull << 20) /* strings and pointers, whatever RLIMIT_STACK says */
+#define EXEC_TOTAL_MIN  (128 * 1024) /* ARG_MAX: always allowed */
+#define SCRIPT_LINE     256          /* BINPRM_BUF_SIZE */
 #define SCRIPT_DEPTH    5
 
 /* strings.c */
@@ -23,13 +23,13 @@ int exec_strings_replace_first(struct exec_strings *s, const char *const *with, 
 int script_parse(char *head, char **interpreter, char **arg);
 
 /* elf.c */
-struct elf_image { /* a checked header, and where the image was put */
+struct elf_image {     /* a checked header, and where the image was put */
     struct file *file; /* borrowed */
     Elf64_Ehdr eh;
     Elf64_Phdr *ph; /* owned; eh.e_phnum of them */
     uint64_t bias, entry, phdr_va;
-    uint64_t low, high;          /* lowest and highest PT_LOAD address, before bias */
-    uint64_t brk;                /* end of the highest segment, biased */
+    uint64_t low, high; /* lowest and highest PT_LOAD address, before bias */
+    uint64_t brk;       /* end of the highest segment, biased */
     uint64_t start_code, end_code, start_data, end_data; /* biased */
 };
 int elf_open(struct elf_image *e, struct file *f);
@@ -48,6 +48,7 @@ struct stack_args {
     uint64_t interp_base, entry, vdso;
     bool executable;
     uint64_t top; /* highest address of the stack VMA */
+    bool fixed;   /* no random gap */
 };
 /* Build the initial stack; *sp is what rsp becomes. Fills layout's stack, arg and env fields. */
 int stack_build(const struct stack_args *a, struct mm_layout *layout, uint64_t *sp);

@@ -12,14 +12,14 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define STACK_INITIAL (132 * 1024) /* mapped below the strings from the start */
-#define AUXV_MAX      32
+#define STACK_INITIAL   (132 * 1024) /* mapped below the strings from the start */
+#define AUXV_MAX        32
 #define AT_MINSIGSTKSZ_ 51
 
 struct build {
     const struct stack_args *a;
-    uint64_t sp;                      /* grows down */
-    uint64_t args, envs, envs_end;    /* the strings */
+    uint64_t sp;                   /* grows down */
+    uint64_t args, envs, envs_end; /* the strings */
     uint64_t execfn, random, platform_name;
     uint64_t auxv[AUXV_MAX * 2];
     unsigned words;
@@ -66,8 +66,8 @@ static int push_strings(struct build *b)
 static int push_random(struct build *b)
 {
     uint8_t bytes[16];
-    uint16_t gap;
-    int r = host_getrandom(&gap, sizeof(gap));
+    uint16_t gap = 0;
+    int r = b->a->fixed ? 0 : host_getrandom(&gap, sizeof(gap));
     if (r)
         return r;
     b->sp = (b->sp - gap % 8192) & ~15ull;

@@ -88,8 +88,8 @@ struct mappable_ops {
 /* Embedded in an inode's private struct; lives as long as the inode (VMAs hold the file). */
 struct mappable {
     const struct mappable_ops *ops;
-    struct lock lock; /* LR_MAPPING */
-    struct list vmas; /* lock: lock; VMAs that map it, through vma.mappable_node */
+    struct lock lock;   /* LR_MAPPING */
+    struct list vmas;   /* lock: lock; VMAs that map it, through vma.mappable_node */
     struct tree window; /* lock: LR_WINDOW; cached window pieces of a donated file */
 };
 void mappable_init(struct mappable *m, const struct mappable_ops *ops);
@@ -135,6 +135,8 @@ int mm_msync(struct mm *mm, uint64_t addr, uint64_t size, int flags);
 int mm_mincore(struct mm *mm, uint64_t addr, uint64_t size, uint8_t *vec /* one byte a page */);
 int mm_mlock(struct mm *mm, uint64_t addr, uint64_t size, bool lock, bool onfault);
 int mm_mlockall(struct mm *mm, int flags);
+/* PR_SET_VMA_ANON_NAME: name NULL takes names away. -EBADF: a file's mapping; -ENOMEM: holes. */
+int mm_name_range(struct mm *mm, uint64_t addr, uint64_t size, const char *name);
 int mm_munlockall(struct mm *mm);
 
 /* Repair a fault: 0 retry, -EFAULT nothing mapped (SEGV_MAPERR), -EACCES (SEGV_ACCERR), -ENXIO and
@@ -161,8 +163,8 @@ struct mm_usage {
 };
 void mm_usage_get(struct mm *mm, struct mm_usage *out);
 
-/* Limits consulted on every growth; set at exec and by prlimit. Bytes; UINT64_MAX = none. memlock is
- * UINT64_MAX for holders of CAP_IPC_LOCK. */
+/* Limits consulted on every growth; set at exec and by prlimit. Bytes; UINT64_MAX = none. memlock
+ * is UINT64_MAX for holders of CAP_IPC_LOCK. */
 struct mm_limits {
     uint64_t as, data, stack, memlock;
 };

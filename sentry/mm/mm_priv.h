@@ -7,7 +7,8 @@
 #include <errno.h>
 #include <sys/mman.h>
 
-/* ---- memfile.c -------------------------------------------------------------------------------- */
+/* ---- memfile.c --------------------------------------------------------------------------------
+ */
 
 extern char *g_memfile_base; /* const after init */
 
@@ -34,7 +35,8 @@ uint64_t memfile_chunk_max(void);
 /* What the sandbox has altogether: the ceiling, else the host's memory and swap. */
 uint64_t memfile_total(void);
 
-/* ---- frames.c --------------------------------------------------------------------------------- */
+/* ---- frames.c ---------------------------------------------------------------------------------
+ */
 
 enum {
     FRAME_PRESENT = 1,
@@ -62,8 +64,7 @@ bool frames_run(const struct frame_table *t, uint64_t va, uint64_t end, uint64_t
 bool frames_span(const struct frame_table *t, uint64_t va, uint64_t end, uint64_t mask,
                  uint64_t want, uint64_t *start, uint64_t *size);
 /* Enter consecutive frames, whose references the table takes over on success. */
-int frames_fill(struct frame_table *t, uint64_t va, uint64_t offset, uint64_t size,
-                uint64_t flags);
+int frames_fill(struct frame_table *t, uint64_t va, uint64_t offset, uint64_t size, uint64_t flags);
 /* Forget the entries and put their frames: after the translations are gone. */
 void frames_clear(struct frame_table *t, uint64_t va, uint64_t end);
 void frames_change(struct frame_table *t, uint64_t va, uint64_t end, uint64_t set, uint64_t clear);
@@ -73,7 +74,8 @@ int frames_fork(struct frame_table *src, struct frame_table *dst, uint64_t va, u
                 bool *tightened);
 int frames_move(struct frame_table *t, uint64_t from, uint64_t to, uint64_t size);
 
-/* ---- window.c --------------------------------------------------------------------------------- */
+/* ---- window.c ---------------------------------------------------------------------------------
+ */
 
 struct window_piece;
 /* Our own address of offset in fd; *size: bytes good from there on. The piece stays mapped until
@@ -87,9 +89,10 @@ size_t guarded_zero(void *dst, size_t size);
 int guarded_load32(const uint32_t *p, uint32_t *value);
 int guarded_cmpxchg32(uint32_t *p, uint32_t *expected, uint32_t desired);
 
-/* ---- address spaces --------------------------------------------------------------------------- */
+/* ---- address spaces ---------------------------------------------------------------------------
+ */
 
-enum {                    /* vma.flags */
+enum { /* vma.flags */
        VMA_SHARED = 1,
        VMA_GROWSDOWN = 2,
        VMA_LOCKED = 4,
@@ -98,8 +101,8 @@ enum {                    /* vma.flags */
        VMA_MAYREAD = 32, /* what mprotect may give */
        VMA_MAYWRITE = 64,
        VMA_MAYEXEC = 128,
-       VMA_WRITER = 256,    /* counted by mappable_ops.writable_get */
-       VMA_TOUCHED = 512,   /* something of it has been mapped by the platform */
+       VMA_WRITER = 256,  /* counted by mappable_ops.writable_get */
+       VMA_TOUCHED = 512, /* something of it has been mapped by the platform */
        VMA_NORESERVE = 1024,
        VMA_DONTDUMP = 2048,
        VMA_LOCKONFAULT = 4096,
@@ -114,16 +117,16 @@ struct vma {
     uint64_t offset;       /* lock: mm.lock; of start in map */
     struct file *file;     /* const; counted, or NULL */
     struct mappable *map;  /* const; kept alive by file, or counted if anon_shared; or NULL */
-    const char *name;      /* const; static */
+    const char *name;      /* lock: mm.lock; static */
     struct list_node mappable_node; /* lock: map.lock */
     struct list_node dead_node;     /* while on a list of VMAs to free */
 };
 
-#define MM_AUXV_WORDS 64
+#define MM_AUXV_WORDS    64
 #define MM_MAP_COUNT_MAX 65530
 #define MM_MMAP_MIN_ADDR 65536ull
-#define MM_STACK_GUARD (256 * RF_PAGE_SIZE)
-#define MM_CHUNK (2ull << 20) /* frames allocated around an anonymous fault */
+#define MM_STACK_GUARD   (256 * RF_PAGE_SIZE)
+#define MM_CHUNK         (2ull << 20) /* frames allocated around an anonymous fault */
 
 struct mm {
     struct ref ref;
@@ -138,13 +141,13 @@ struct mm {
     struct mm_limits limits;   /* lock: lock */
     /* Bytes, by kind of VMA. lock: lock */
     uint64_t vm_size, vm_peak, data, stack, text, locked;
-    uint64_t rss_peak;                 /* lock: lock */
-    unsigned lock_future;              /* lock: lock; VMA_LOCKED|VMA_LOCKONFAULT or 0 */
-    uint64_t gap_size, gap_top;        /* lock: lock; no gap of gap_size lies above gap_top */
-    bool lingering;                    /* lock: lock; VMAs went without a flush: see map.c */
-    struct file *exe;                  /* lock: lock; counted */
-    uint64_t auxv[MM_AUXV_WORDS];      /* lock: lock */
-    unsigned auxv_words;               /* lock: lock */
+    uint64_t rss_peak;            /* lock: lock */
+    unsigned lock_future;         /* lock: lock; VMA_LOCKED|VMA_LOCKONFAULT or 0 */
+    uint64_t gap_size, gap_top;   /* lock: lock; no gap of gap_size lies above gap_top */
+    bool lingering;               /* lock: lock; VMAs went without a flush: see map.c */
+    struct file *exe;             /* lock: lock; counted */
+    uint64_t auxv[MM_AUXV_WORDS]; /* lock: lock */
+    unsigned auxv_words;          /* lock: lock */
 };
 
 /* vma.c: the tree; all under the write lock unless said. */
@@ -157,7 +160,7 @@ struct vma *vma_new(struct mm *mm, uint64_t start, uint64_t end);
 int vma_dup(struct mm *mm, const struct vma *v, uint64_t start, uint64_t end, struct vma **out);
 void vma_insert(struct mm *mm, struct vma *v); /* counts it, links it to its mappable */
 void vma_remove(struct mm *mm, struct vma *v); /* undoes vma_insert */
-void vma_free(struct vma *v); /* drops references: no locks held */
+void vma_free(struct vma *v);                  /* drops references: no locks held */
 void vma_free_list(struct list *dead);
 void vma_set_prot(struct mm *mm, struct vma *v, unsigned prot, unsigned flags);
 void vma_resize(struct mm *mm, struct vma *v, uint64_t start, uint64_t end);

@@ -10,12 +10,23 @@
 #include <linux/membarrier.h>
 #include <linux/random.h>
 #include <linux/reboot.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/personality.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
 
 /* ---- names ------------------------------------------------------------------------------------
  */
+
+/* UNAME26 of personality(2): 2.6.60 stands for 4.0, 5.0 and 6.0 alike, and so on. */
+static void release_as_26(char release[65])
+{
+    unsigned minor = 0;
+    char rest[65] = "";
+    (void)sscanf(release, "%*u.%u%*[.0-9]%64s", &minor, rest);
+    snprintf(release, 65, "2.6.%u%.40s", minor + 60, rest);
+}
 
 int64_t sys_uname(struct task *t, const struct sysargs *a)
 {
@@ -24,6 +35,8 @@ int64_t sys_uname(struct task *t, const struct sysargs *a)
     lock_acquire(&g_kernel.uts_lock);
     u = g_kernel.uts;
     lock_release(&g_kernel.uts_lock);
+    if (t->personality & UNAME26)
+        release_as_26(u.release);
     return uaccess_write_obj(t->mm, uaddr(a->v[0]), &u);
 }
 

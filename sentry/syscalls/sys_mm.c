@@ -6,10 +6,38 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/personality.h>
 
 static int64_t mmap_result(int r, uint64_t va)
 {
     return r ? r : (int64_t)va;
+}
+
+/* READ_IMPLIES_EXEC of personality(2). */
+static unsigned prot_of(struct task *t, unsigned prot)
+{
+    bool also = (t->personality & READ_IMPLIES_EXEC) && (prot & PROT_READ);
+    return also ? prot | PROT_EXEC : prot;
+}
+
+/* PR_SET_MDWE: memory is born executable or never becomes so, and never writable as well. */
+static bool mdwe_refuses(struct task *t, unsigned prot, unsigned had)
+{
+    if (!t->process->mdwe || !(prot & PROT_EXEC))
+        return false;
+    return (prot & PROT_WRITE) || (had & PROT_WRITE);
+}
+
+static bool mdwe_gains_exec(struct task *t, uint64_t addr, uint64_t size)
+{
+    struct mm_vma_info v;
+    for (uint64_t at = addr; at < addr + size && mm_vma_next(t->mm, at, &v); at = v.end) {
+        if (v.file)
+            file_put(v.file);
+        if (v.start < addr + size && !(v.prot & PROT_EXEC))
+            return true;
+    }
+    return false;
 }
 
 int64_t sys_mmap(struct task *t, const struct sysargs *a)
@@ -26,7 +54,8 @@ int64_t sys_mmap(struct task *t, const struct sysargs *a)
     } else {
         m.offset = 0;
     }
-    int r = mm_mmap(t->mm, &m, &va);
+    m.prot = prot_of(t, m.prot);
+    int r = mdwe_refuses(t, m.prot, /*had=*/0) ? -EACCES : mm_mmap(t->mm, &m, &va);
     if (m.file)
         file_put(m.file);
     return mmap_result(r, va);
@@ -39,7 +68,11 @@ int64_t sys_munmap(struct task *t, const struct sysargs *a)
 
 int64_t sys_mprotect(struct task *t, const struct sysargs *a)
 {
-    return mm_mprotect(t->mm, a->v[0], a->v[1], a->v[2]);
+    unsigned prot = prot_of(t, a->v[2]);
+    if (t->process->mdwe && (prot & PROT_EXEC) &&
+        (mdwe_refuses(t, prot, 0) || mdwe_gains_exec(t, a->v[0], a->v[1])))
+        return -EACCES;
+    return mm_mprotect(t->mm, a->v[0], a->v[1], prot);
 }
 
 int64_t sys_pkey_mprotect(struct task *t, const struct sysargs *a)
@@ -178,6 +211,10 @@ static int64_t vm_access(struct task *t, const struct sysargs *a, bool write)
     int64_t r = uio_import(&local, t->mm, uaddr(a->v[1]), a->v[2]);
     if (r)
         return r;
+    if (!local.remaining) {
+        uio_free(&local);
+        return 0;
+    }
     r = uio_import(&rem, t->mm, uaddr(a->v[3]), a->v[4]);
     if (r) {
         uio_free(&local);

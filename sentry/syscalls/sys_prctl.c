@@ -1,6 +1,8 @@
-/* prctl, arch_prctl, personality, seccomp. */
+/* prctl, arch_prctl, personality. */
+#include "syscalls/prctl_priv.h"
 #include "syscalls/syscalls.h"
 
+#include "base/overflow.h"
 #include <asm/prctl.h>
 #include <errno.h>
 #include <linux/seccomp.h>
@@ -10,7 +12,15 @@
 #ifndef PR_SET_VMA
 #define PR_SET_VMA 0x53564d41
 #endif
-#define PR_GET_TSC_ENABLE 1 /* PR_TSC_ENABLE */
+#define PR_SET_MDWE_K              65
+#define PR_GET_MDWE_K              66
+#define PR_MDWE_REFUSE_EXEC_GAIN_K 1
+#define PR_MDWE_NO_INHERIT_K       2
+#define PR_SET_MEMORY_MERGE_K      67
+#define PR_GET_MEMORY_MERGE_K      68
+#define PR_GET_AUXV_K              0x41555856
+#define AUXV_WORDS                 54 /* Linux keeps room for this many */
+#define PR_GET_TSC_ENABLE          1  /* PR_TSC_ENABLE */
 
 static int64_t set_name(struct task *t, uint64_t ua)
 {
@@ -51,6 +61,17 @@ static int64_t set_timer_slack(struct task *t, int64_t v)
     return 0;
 }
 
+/* Yama is not there; the argument is checked as it would. */
+static int64_t set_ptracer(struct task *t, uint64_t pid)
+{
+    struct task *o = pid == 0 || pid == (uint64_t)-1 ? NULL : task_lookup((int)pid);
+    if (pid && pid != (uint64_t)-1 && !o)
+        return -EINVAL;
+    if (o)
+        task_put(o);
+    return 0;
+}
+
 static int64_t prctl_process(struct task *t, int option, const uint64_t *v)
 {
     switch (option) {
@@ -63,6 +84,8 @@ static int64_t prctl_process(struct task *t, int option, const uint64_t *v)
         return put_int(t, v[0], t->pdeath_signal);
     case PR_GET_DUMPABLE:
         return __atomic_load_n(&t->process->dumpable, __ATOMIC_RELAXED);
+    case PR_SET_PTRACER:
+        return set_ptracer(t, v[0]);
     case PR_SET_DUMPABLE:
         return set_dumpable(t, v[0]);
     case PR_SET_NAME:
@@ -84,6 +107,100 @@ static int64_t prctl_process(struct task *t, int option, const uint64_t *v)
     return -EINVAL;
 }
 
+/* Flags of the task or process that change nothing here but are told back. */
+static int64_t prctl_kept(struct task *t, int option, const uint64_t *v)
+{
+    struct process *p = t->process;
+    bool extra = v[1] | v[2] | v[3];
+    switch (option) {
+    case PR_GET_THP_DISABLE:
+        return v[0] || extra ? -EINVAL : p->thp_disable;
+    case PR_SET_THP_DISABLE:
+        if (extra)
+            return -EINVAL;
+        __atomic_store_n(&p->thp_disable, !!v[0], __ATOMIC_RELAXED);
+        return 0;
+    case PR_GET_IO_FLUSHER:
+    case PR_SET_IO_FLUSHER:
+        if (!cred_has_cap(t->cred, CAP_SYS_RESOURCE))
+            return -EPERM;
+        if (extra || v[0] > (option == PR_SET_IO_FLUSHER))
+            return -EINVAL;
+        if (option == PR_GET_IO_FLUSHER)
+            return t->io_flusher;
+        t->io_flusher = v[0];
+        return 0;
+    case PR_SET_MEMORY_MERGE_K:
+        if (extra)
+            return -EINVAL;
+        __atomic_store_n(&p->memory_merge, !!v[0], __ATOMIC_RELAXED);
+        return 0;
+    case PR_GET_MEMORY_MERGE_K:
+        return v[0] || extra ? -EINVAL : p->memory_merge;
+    case PR_MCE_KILL_GET:
+        return v[0] || extra ? -EINVAL : t->mce_policy;
+    }
+    return -EINVAL;
+}
+
+static int64_t set_mce_policy(struct task *t, const uint64_t *v)
+{
+    if (v[2] | v[3])
+        return -EINVAL;
+    if (v[0] == PR_MCE_KILL_CLEAR && !v[1]) {
+        t->mce_policy = PR_MCE_KILL_DEFAULT;
+        return 0;
+    }
+    if (v[0] != PR_MCE_KILL_SET || v[1] > PR_MCE_KILL_DEFAULT)
+        return -EINVAL;
+    t->mce_policy = v[1];
+    return 0;
+}
+
+/* As a processor that needs no mitigation per task: nothing to switch. */
+static int64_t speculation(bool set, const uint64_t *v)
+{
+    bool flush = v[0] == PR_SPEC_L1D_FLUSH;
+    if (v[0] > PR_SPEC_L1D_FLUSH)
+        return v[2] | v[3] ? -EINVAL : -ENODEV;
+    if (v[2] | v[3] || (!set && v[1]))
+        return -EINVAL;
+    if (!set)
+        return flush ? PR_SPEC_FORCE_DISABLE : PR_SPEC_ENABLE;
+    if (v[1] != PR_SPEC_ENABLE && v[1] != PR_SPEC_DISABLE && v[1] != PR_SPEC_FORCE_DISABLE &&
+        v[1] != PR_SPEC_DISABLE_NOEXEC)
+        return -ERANGE;
+    if (v[0] == PR_SPEC_STORE_BYPASS)
+        return -ENXIO;
+    return v[1] == PR_SPEC_ENABLE && !flush ? 0 : -EPERM;
+}
+
+#define MDWE_KNOWN (PR_MDWE_REFUSE_EXEC_GAIN_K | PR_MDWE_NO_INHERIT_K)
+
+static int64_t set_mdwe(struct task *t, const uint64_t *v)
+{
+    struct process *p = t->process;
+    if (v[1] | v[2] | v[3] || (v[0] & ~(uint64_t)MDWE_KNOWN))
+        return -EINVAL;
+    if ((v[0] & PR_MDWE_NO_INHERIT_K) && !(v[0] & PR_MDWE_REFUSE_EXEC_GAIN_K))
+        return -EINVAL;
+    if (p->mdwe && p->mdwe != v[0])
+        return -EPERM; /* what is set stays */
+    __atomic_store_n(&p->mdwe, v[0], __ATOMIC_RELAXED);
+    return 0;
+}
+
+static int64_t get_auxv(struct task *t, const uint64_t *v)
+{
+    uint64_t words[AUXV_WORDS] = {0};
+    if (v[2] | v[3])
+        return -EINVAL;
+    (void)mm_auxv_get(t->mm, words, AUXV_WORDS);
+    if (uaccess_write(t->mm, uaddr(v[0]), words, MIN(v[1], (uint64_t)sizeof(words))))
+        return -EFAULT;
+    return sizeof(words);
+}
+
 static int64_t prctl_machine(struct task *t, int option, const uint64_t *v)
 {
     switch (option) {
@@ -92,30 +209,32 @@ static int64_t prctl_machine(struct task *t, int option, const uint64_t *v)
     case PR_SET_TSC:
         return v[0] == PR_GET_TSC_ENABLE ? 0 : -EINVAL;
     case PR_GET_TIMING:
-    case PR_GET_THP_DISABLE:
         return 0;
     case PR_SET_TIMING:
         return v[0] ? -EINVAL : 0;
-    case PR_SET_THP_DISABLE:
-        return v[1] | v[2] | v[3] ? -EINVAL : 0;
     case PR_MCE_KILL:
-    case PR_SET_PTRACER:
+        return set_mce_policy(t, v);
     case PR_TASK_PERF_EVENTS_DISABLE:
     case PR_TASK_PERF_EVENTS_ENABLE:
         return 0;
-    case PR_MCE_KILL_GET:
-        return PR_MCE_KILL_DEFAULT;
-    case PR_SET_VMA: /* names for /proc/PID/maps: taken, not shown */
-        return v[0] ? -EINVAL : 0;
+    case PR_SET_VMA:
+        return prctl_vma_name(t, v);
     case PR_GET_SPECULATION_CTRL:
-        return v[0] > 2 ? -ENODEV : PR_SPEC_NOT_AFFECTED;
+        return speculation(/*set=*/false, v);
     case PR_SET_SPECULATION_CTRL:
-        return v[0] > 2 ? -ENODEV : -ENXIO;
-    case PR_SET_IO_FLUSHER:
-    case PR_GET_IO_FLUSHER:
-        return cred_has_cap(t->cred, CAP_SYS_RESOURCE) ? 0 : -EPERM;
+        return speculation(/*set=*/true, v);
+    case PR_SET_MDWE_K:
+        return set_mdwe(t, v);
+    case PR_GET_MDWE_K:
+        return v[0] | v[1] | v[2] | v[3] ? -EINVAL : t->process->mdwe;
+    case PR_GET_AUXV_K:
+        return get_auxv(t, v);
+    case PR_SET_MM:
+        return prctl_set_mm(t, v);
+    case PR_SET_SYSCALL_USER_DISPATCH:
+        return user_dispatch_set(t, v);
     }
-    return -EINVAL;
+    return prctl_kept(t, option, v);
 }
 
 int64_t sys_prctl(struct task *t, const struct sysargs *a)
@@ -142,29 +261,6 @@ int64_t sys_prctl(struct task *t, const struct sysargs *a)
     }
     int64_t r = prctl_process(t, option, v);
     return r == -EINVAL ? prctl_machine(t, option, v) : r;
-}
-
-int64_t sys_seccomp(struct task *t, const struct sysargs *a)
-{
-    uint32_t action;
-    switch ((unsigned)a->v[0]) {
-    case SECCOMP_SET_MODE_STRICT:
-        return a->v[1] || a->v[2] ? -EINVAL : seccomp_strict(t);
-    case SECCOMP_SET_MODE_FILTER:
-        return seccomp_filter_add(t, a->v[1], uaddr(a->v[2]));
-    case SECCOMP_GET_ACTION_AVAIL:
-        if (a->v[1])
-            return -EINVAL;
-        if (uaccess_read_obj(t->mm, &action, uaddr(a->v[2])))
-            return -EFAULT;
-        return action == SECCOMP_RET_KILL_PROCESS || action == SECCOMP_RET_KILL_THREAD ||
-                       action == SECCOMP_RET_TRAP || action == SECCOMP_RET_ERRNO ||
-                       action == SECCOMP_RET_TRACE || action == SECCOMP_RET_LOG ||
-                       action == SECCOMP_RET_ALLOW
-                   ? 0
-                   : -EOPNOTSUPP;
-    }
-    return -EINVAL; /* GET_NOTIF_SIZES: no user notification */
 }
 
 /* ---- the processor's own ----------------------------------------------------------------------

@@ -70,9 +70,33 @@ static int clone3_check(const struct clone_args *k)
         return -EINVAL;
     if (!k->stack != !k->stack_size || (!k->set_tid) != (!k->set_tid_size))
         return -EINVAL;
-    if (k->set_tid_size)
-        return k->set_tid_size > 32 ? -EINVAL : -EPERM;
+    return k->set_tid_size > 32 ? -EINVAL : 0;
+}
+
+/* There is one PID namespace: one number at most. */
+static int clone3_set_tid(struct task *t, const struct clone_args *k, struct clone_call *c)
+{
+    int32_t tid;
+    if (!k->set_tid_size)
+        return 0;
+    if (k->set_tid_size > 1)
+        return -EINVAL;
+    if (uaccess_read_obj(t->mm, &tid, uaddr(k->set_tid)))
+        return -EFAULT;
+    if (tid < 1 || tid >= g_kernel.pid_max)
+        return -EINVAL;
+    if (!cred_has_cap(t->cred, CAP_SYS_ADMIN) && !cred_has_cap(t->cred, CAP_CHECKPOINT_RESTORE))
+        return -EPERM;
+    c->set_tid = tid;
     return 0;
+}
+
+/* No descriptor here leads to a control group. */
+static int clone3_cgroup(struct task *t, const struct clone_args *k, uint64_t size)
+{
+    if (!(k->flags & CLONE_INTO_CGROUP))
+        return 0;
+    return k->cgroup > INT32_MAX || size < CLONE_ARGS_SIZE_VER2 ? -EINVAL : -EBADF;
 }
 
 int64_t sys_clone3(struct task *t, const struct sysargs *a)
@@ -86,6 +110,8 @@ int64_t sys_clone3(struct task *t, const struct sysargs *a)
     int r = import_sized(t, &k, sizeof(k), a->v[0], size);
     if (!r)
         r = clone3_check(&k);
+    if (!r)
+        r = clone3_cgroup(t, &k, size);
     if (r)
         return r;
     struct clone_call c = {.flags = k.flags,
@@ -95,7 +121,8 @@ int64_t sys_clone3(struct task *t, const struct sysargs *a)
                            .parent_tid = k.parent_tid,
                            .stack = k.stack ? k.stack + k.stack_size : 0,
                            .tls = k.tls};
-    return task_clone(t, &c);
+    r = clone3_set_tid(t, &k, &c);
+    return r ? r : task_clone(t, &c);
 }
 
 int64_t sys_unshare(struct task *t, const struct sysargs *a)

@@ -140,94 +140,200 @@ int64_t sys_setpriority(struct task *t, const struct sysargs *a)
 /* ---- policies ---------------------------------------------------------------------------------
  */
 
+#define POLICY_DEADLINE 6
+#define POLICY_KEEP     (-1) /* sched_setparam, SCHED_FLAG_KEEP_POLICY */
+
+#define ATTR_RESET_ON_FORK 0x01
+#define ATTR_KEEP_POLICY   0x08
+#define ATTR_KEEP_PARAMS   0x10
+#define ATTR_UTIL_CLAMP    0x60
+#define ATTR_FLAGS_ALL     0x7f
+
+struct sched_attr_k {
+    uint32_t size, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime, deadline, period;
+    uint32_t util_min, util_max;
+};
+#define ATTR_SIZE_0 48 /* of the first version, without the clamps */
+
 static bool policy_is_rt(int policy)
 {
     return policy == SCHED_FIFO || policy == SCHED_RR;
 }
 
-static int policy_check(struct task *t, struct task *o, int policy, int priority)
+static bool policy_is_fair(int policy)
 {
-    if (policy != SCHED_OTHER && policy != SCHED_BATCH && policy != SCHED_IDLE &&
-        !policy_is_rt(policy))
-        return -EINVAL;
-    if (policy_is_rt(policy) ? priority < 1 || priority > 99 : priority != 0)
-        return -EINVAL;
-    int r = may_change(t, o);
-    if (r || !policy_is_rt(policy) || cred_has_cap(t->cred, CAP_SYS_NICE))
-        return r;
-    return (uint64_t)priority <= rlimit_get(o->process, RLIMIT_RTPRIO) ? 0 : -EPERM;
+    return policy == SCHED_OTHER || policy == SCHED_BATCH;
 }
 
-static int policy_set(struct task *t, int pid, int policy, int priority, bool reset)
+static bool policy_known(int policy)
 {
+    return policy_is_fair(policy) || policy_is_rt(policy) || policy == SCHED_IDLE ||
+           policy == POLICY_DEADLINE;
+}
+
+#define DL_RUNTIME_MIN 1024
+#define DL_PERIOD_MIN  100000ull             /* 100 us, sched_deadline_period_min_us */
+#define DL_PERIOD_MAX  ((1ull << 22) * 1000) /* sched_deadline_period_max_us */
+
+static bool deadline_params_ok(struct sched_attr_k *k)
+{
+    if (!k->deadline || (int64_t)k->deadline < 0 || (int64_t)k->period < 0)
+        return false;
+    if (!k->period)
+        k->period = k->deadline;
+    return k->runtime >= DL_RUNTIME_MIN && k->deadline >= k->runtime && k->period >= k->deadline &&
+           k->period >= DL_PERIOD_MIN && k->period <= DL_PERIOD_MAX;
+}
+
+static bool nice_within_limit(struct task *o, int nice)
+{
+    return nice >= o->nice || (uint64_t)(20 - nice) <= rlimit_get(o->process, RLIMIT_NICE);
+}
+
+/* What one without CAP_SYS_NICE may do to o. */
+static int policy_permitted(struct task *t, struct task *o, const struct sched_attr_k *k,
+                            int policy)
+{
+    uint64_t rt = rlimit_get(o->process, RLIMIT_RTPRIO);
+    if (cred_has_cap(t->cred, CAP_SYS_NICE))
+        return 0;
+    if (policy_is_fair(policy) && !nice_within_limit(o, k->nice))
+        return -EPERM;
+    if (policy_is_rt(policy) && ((policy != o->sched_policy && !rt) ||
+                                 ((int)k->priority > o->sched_priority && k->priority > rt)))
+        return -EPERM;
+    if (policy == POLICY_DEADLINE)
+        return -EPERM;
+    if (o->sched_policy == SCHED_IDLE && policy != SCHED_IDLE &&
+        (uint64_t)(20 - o->nice) > rlimit_get(o->process, RLIMIT_NICE))
+        return -EPERM;
+    if (o->sched_reset_on_fork && !(k->flags & ATTR_RESET_ON_FORK))
+        return -EPERM;
+    return may_change(t, o);
+}
+
+static int policy_check(struct task *t, struct task *o, struct sched_attr_k *k, int policy)
+{
+    if (!policy_known(policy) || (k->flags & ~(uint64_t)ATTR_FLAGS_ALL) || k->priority > 99)
+        return -EINVAL;
+    if (policy == POLICY_DEADLINE && !deadline_params_ok(k))
+        return -EINVAL;
+    if (policy_is_rt(policy) != (k->priority != 0))
+        return -EINVAL;
+    if (k->flags & ATTR_UTIL_CLAMP)
+        return -EOPNOTSUPP;
+    return policy_permitted(t, o, k, policy);
+}
+
+static void policy_store(struct task *o, const struct sched_attr_k *k, int policy)
+{
+    LOCK_GUARD(&o->lock);
+    bool dl = policy == POLICY_DEADLINE;
+    o->sched_policy = policy;
+    o->sched_priority = k->priority;
+    o->sched_reset_on_fork = k->flags & ATTR_RESET_ON_FORK;
+    o->sched_runtime = dl ? k->runtime : 0;
+    o->sched_deadline = dl ? k->deadline : 0;
+    o->sched_period = dl ? k->period : 0;
+    if (policy_is_fair(policy))
+        o->nice = k->nice;
+}
+
+static void attr_of(struct task *o, struct sched_attr_k *k)
+{
+    LOCK_GUARD(&o->lock);
+    *k = (struct sched_attr_k){.size = sizeof(*k),
+                               .policy = o->sched_policy,
+                               .flags = o->sched_reset_on_fork ? ATTR_RESET_ON_FORK : 0,
+                               .priority = o->sched_priority,
+                               .runtime = o->sched_runtime,
+                               .deadline = o->sched_deadline,
+                               .period = o->sched_period};
+    if (policy_is_fair(k->policy))
+        k->nice = o->nice;
+}
+
+/* policy POLICY_KEEP: as it is, reset-on-fork included. */
+static int policy_set(struct task *t, struct task *o, struct sched_attr_k *k, int policy)
+{
+    struct sched_attr_k now;
+    attr_of(o, &now);
+    if (k->flags & ATTR_KEEP_PARAMS) {
+        k->nice = now.nice, k->priority = now.priority;
+        k->runtime = now.runtime, k->deadline = now.deadline, k->period = now.period;
+    }
+    if (policy == POLICY_KEEP) {
+        policy = now.policy;
+        k->flags = (k->flags & ~(uint64_t)ATTR_RESET_ON_FORK) | now.flags;
+    }
+    int r = policy_check(t, o, k, policy);
+    if (!r)
+        policy_store(o, k, policy);
+    return r;
+}
+
+/* sched_setscheduler and sched_setparam: all but the priority stays. */
+static int64_t scheduler_set(struct task *t, int pid, int policy, uint64_t param)
+{
+    struct sched_attr_k k = {0};
+    if (!param || pid < 0)
+        return -EINVAL;
+    if (uaccess_read_obj(t->mm, &k.priority, uaddr(param)))
+        return -EFAULT;
     struct task *o = target_get(t, pid);
     if (!o)
         return -ESRCH;
-    int r = policy_check(t, o, policy, priority);
-    if (!r) {
-        LOCK_GUARD(&o->lock);
-        o->sched_policy = policy;
-        o->sched_priority = priority;
-        o->sched_reset_on_fork = reset;
+    k.nice = o->nice;
+    if (policy != POLICY_KEEP && (policy & RESET_ON_FORK_K)) {
+        k.flags = ATTR_RESET_ON_FORK;
+        policy &= ~RESET_ON_FORK_K;
     }
+    int r = policy_set(t, o, &k, policy);
     task_put(o);
     return r;
 }
 
-static int policy_get(struct task *t, int pid, int *policy, int *priority)
-{
-    struct task *o = pid < 0 ? NULL : target_get(t, pid);
-    if (!o)
-        return pid < 0 ? -EINVAL : -ESRCH;
-    lock_acquire(&o->lock);
-    *policy = o->sched_policy | (o->sched_reset_on_fork ? RESET_ON_FORK_K : 0);
-    *priority = o->sched_priority;
-    lock_release(&o->lock);
-    task_put(o);
-    return 0;
-}
-
 int64_t sys_sched_setscheduler(struct task *t, const struct sysargs *a)
 {
-    int32_t priority;
     int policy = a->v[1];
-    if ((int)a->v[0] < 0 || policy < 0 || !a->v[2])
-        return -EINVAL;
-    if (uaccess_read_obj(t->mm, &priority, uaddr(a->v[2])))
-        return -EFAULT;
-    return policy_set(t, (int)a->v[0], policy & ~RESET_ON_FORK_K, priority,
-                      policy & RESET_ON_FORK_K);
+    return policy < 0 ? -EINVAL : scheduler_set(t, (int)a->v[0], policy, a->v[2]);
 }
 
 int64_t sys_sched_setparam(struct task *t, const struct sysargs *a)
 {
-    int32_t priority;
-    int policy, old;
-    if ((int)a->v[0] < 0 || !a->v[1])
+    return scheduler_set(t, (int)a->v[0], POLICY_KEEP, a->v[1]);
+}
+
+static int attr_get(struct task *t, int pid, struct sched_attr_k *k)
+{
+    if (pid < 0)
         return -EINVAL;
-    if (uaccess_read_obj(t->mm, &priority, uaddr(a->v[1])))
-        return -EFAULT;
-    int r = policy_get(t, (int)a->v[0], &policy, &old);
-    return r ? r
-             : policy_set(t, (int)a->v[0], policy & ~RESET_ON_FORK_K, priority,
-                          policy & RESET_ON_FORK_K);
+    struct task *o = target_get(t, pid);
+    if (!o)
+        return -ESRCH;
+    attr_of(o, k);
+    task_put(o);
+    return 0;
 }
 
 int64_t sys_sched_getscheduler(struct task *t, const struct sysargs *a)
 {
-    int policy, priority;
-    int r = policy_get(t, (int)a->v[0], &policy, &priority);
-    return r ? r : policy;
+    struct sched_attr_k k;
+    int r = attr_get(t, (int)a->v[0], &k);
+    return r ? r : (int64_t)(k.policy | (k.flags & ATTR_RESET_ON_FORK ? RESET_ON_FORK_K : 0));
 }
 
 int64_t sys_sched_getparam(struct task *t, const struct sysargs *a)
 {
-    int policy;
-    int32_t priority;
+    struct sched_attr_k k;
     if (!a->v[1])
         return -EINVAL;
-    int r = policy_get(t, (int)a->v[0], &policy, &priority);
-    return r ? r : uaccess_write_obj(t->mm, uaddr(a->v[1]), &priority);
+    int r = attr_get(t, (int)a->v[0], &k);
+    return r ? r : uaccess_write_obj(t->mm, uaddr(a->v[1]), &k.priority);
 }
 
 int64_t sys_sched_get_priority_max(struct task *t, const struct sysargs *a)
@@ -235,9 +341,7 @@ int64_t sys_sched_get_priority_max(struct task *t, const struct sysargs *a)
     int policy = a->v[0];
     if (policy_is_rt(policy))
         return 99;
-    return policy == SCHED_OTHER || policy == SCHED_BATCH || policy == SCHED_IDLE || policy == 6
-               ? 0
-               : -EINVAL;
+    return policy_known(policy) ? 0 : -EINVAL;
 }
 
 int64_t sys_sched_get_priority_min(struct task *t, const struct sysargs *a)
@@ -248,68 +352,79 @@ int64_t sys_sched_get_priority_min(struct task *t, const struct sysargs *a)
 
 int64_t sys_sched_rr_get_interval(struct task *t, const struct sysargs *a)
 {
-    int policy, priority;
-    int r = policy_get(t, (int)a->v[0], &policy, &priority);
+    struct sched_attr_k k;
+    int r = attr_get(t, (int)a->v[0], &k);
     if (r)
         return r;
-    policy &= ~RESET_ON_FORK_K;
-    struct timespec ts = {.tv_nsec = policy == SCHED_RR     ? 100000000
-                                     : policy == SCHED_FIFO ? 0
-                                                            : 4000000};
+    struct timespec ts = {.tv_nsec = k.policy == SCHED_RR       ? 100000000
+                                     : policy_is_fair(k.policy) ? 4000000
+                                                                : 0};
     return uaccess_write_obj(t->mm, uaddr(a->v[1]), &ts);
 }
 
-struct sched_attr_k {
-    uint32_t size, policy;
-    uint64_t flags;
-    int32_t nice;
-    uint32_t priority;
-    uint64_t runtime, deadline, period;
-    uint32_t util_min, util_max;
-};
+/* A struct of another size than ours: the caller is told what we know. */
+static int attr_refuse_size(struct task *t, uint64_t ua)
+{
+    uint32_t ours = sizeof(struct sched_attr_k);
+    return uaccess_write_obj(t->mm, uaddr(ua), &ours) ? -EFAULT : -E2BIG;
+}
+
+static int attr_import(struct task *t, uint64_t ua, struct sched_attr_k *k)
+{
+    uint32_t size;
+    uint8_t tail[256];
+    memset(k, 0, sizeof(*k));
+    if (uaccess_read_obj(t->mm, &size, uaddr(ua)))
+        return -EFAULT;
+    if (!size)
+        size = ATTR_SIZE_0;
+    if (size < ATTR_SIZE_0 || size > 4096)
+        return attr_refuse_size(t, ua);
+    if (uaccess_read(t->mm, k, uaddr(ua), MIN(size, (uint32_t)sizeof(*k))))
+        return -EFAULT;
+    for (uint32_t at = sizeof(*k); at < size;) {
+        uint32_t n = MIN(size - at, (uint32_t)sizeof(tail));
+        if (uaccess_read(t->mm, tail, uaddr(ua + at), n))
+            return -EFAULT;
+        for (uint32_t i = 0; i < n; i++)
+            if (tail[i])
+                return attr_refuse_size(t, ua);
+        at += n;
+    }
+    if ((k->flags & ATTR_UTIL_CLAMP) && size < sizeof(*k))
+        return -EINVAL;
+    k->nice = k->nice < NICE_MIN ? NICE_MIN : k->nice > NICE_MAX ? NICE_MAX : k->nice;
+    return 0;
+}
 
 int64_t sys_sched_setattr(struct task *t, const struct sysargs *a)
 {
-    struct sched_attr_k k = {0};
-    uint32_t size;
+    struct sched_attr_k k;
     if (!a->v[1] || (int)a->v[0] < 0 || a->v[2])
         return -EINVAL;
-    if (uaccess_read_obj(t->mm, &size, uaddr(a->v[1])))
-        return -EFAULT;
-    if (!size)
-        size = 48;
-    if (size < 48 || size > 4096)
-        return -E2BIG;
-    if (uaccess_read(t->mm, &k, uaddr(a->v[1]), MIN(size, (uint32_t)sizeof(k))))
-        return -EFAULT;
-    if ((int)k.policy < 0 || (k.flags & ~0x7full))
-        return -EINVAL;
-    int r = policy_set(t, (int)a->v[0], k.policy, k.priority, k.flags & 1);
-    if (r || policy_is_rt(k.policy))
+    int r = attr_import(t, a->v[1], &k);
+    if (r)
         return r;
-    struct sysargs p = {.v = {PRIO_PROCESS, a->v[0], k.nice}};
-    return sys_setpriority(t, &p);
+    if ((int)k.policy < 0)
+        return -EINVAL;
+    struct task *o = target_get(t, (int)a->v[0]);
+    if (!o)
+        return -ESRCH;
+    r = policy_set(t, o, &k, k.flags & ATTR_KEEP_POLICY ? POLICY_KEEP : (int)k.policy);
+    task_put(o);
+    return r;
 }
 
 int64_t sys_sched_getattr(struct task *t, const struct sysargs *a)
 {
-    struct sched_attr_k k = {.size = sizeof(k), .util_max = 1024};
-    int policy, priority;
-    uint64_t size = a->v[2];
-    if (!a->v[1] || size < 48 || size > 4096 || a->v[3])
+    struct sched_attr_k k;
+    uint32_t size = a->v[2];
+    if (!a->v[1] || (int)a->v[0] < 0 || size < ATTR_SIZE_0 || size > 4096 || a->v[3])
         return -EINVAL;
-    int r = policy_get(t, (int)a->v[0], &policy, &priority);
+    int r = attr_get(t, (int)a->v[0], &k);
     if (r)
         return r;
-    struct task *o = target_get(t, (int)a->v[0]);
-    if (!o)
-        return -ESRCH;
-    k.policy = policy & ~RESET_ON_FORK_K;
-    k.flags = policy & RESET_ON_FORK_K ? 1 : 0;
-    k.priority = priority;
-    k.nice = policy_is_rt(k.policy) ? 0 : o->nice;
-    task_put(o);
-    k.size = MIN(size, sizeof(k));
+    k.size = MIN(size, (uint32_t)sizeof(k));
     return uaccess_write(t->mm, uaddr(a->v[1]), &k, k.size);
 }
 
@@ -382,18 +497,4 @@ int64_t sys_getcpu(struct task *t, const struct sysargs *a)
     if (a->v[0] && uaccess_write_obj(t->mm, uaddr(a->v[0]), &cpu))
         return -EFAULT;
     return a->v[1] ? uaccess_write_obj(t->mm, uaddr(a->v[1]), &node) : 0;
-}
-
-int64_t sys_ioprio_set(struct task *t, const struct sysargs *a)
-{
-    int which = a->v[0], class = (int)a->v[2] >> 13;
-    if (which < 1 || which > 3 || class < 0 || class > 3)
-        return -EINVAL;
-    return class == 1 && !cred_has_cap(t->cred, CAP_SYS_ADMIN) ? -EPERM : 0;
-}
-
-int64_t sys_ioprio_get(struct task *t, const struct sysargs *a)
-{
-    int which = a->v[0];
-    return which < 1 || which > 3 ? -EINVAL : 4;
 }

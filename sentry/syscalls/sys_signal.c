@@ -175,8 +175,6 @@ int64_t sys_rt_sigqueueinfo(struct task *t, const struct sysargs *a)
     int r = info_import(t, a->v[2], sig, pid == t->process->pid, &info);
     if (r)
         return r;
-    if (sig < 0 || sig > SIG_COUNT)
-        return -EINVAL;
     return signal_kill_pid(t, pid, sig, &info);
 }
 

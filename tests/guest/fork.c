@@ -268,7 +268,8 @@ static void clone_tids(void)
 {
     static int parent_tid, child_tid;
     parent_tid = child_tid = 0;
-    long p = OK(syscall(SYS_clone, CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | SIGCHLD, 0, &parent_tid, &child_tid, 0));
+    long p = OK(syscall(SYS_clone, CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | SIGCHLD, 0,
+                        &parent_tid, &child_tid, 0));
     if (!p)
         _exit(!(child_tid == syscall(SYS_getpid)));
     CHECK_EQ(parent_tid, p);
@@ -279,7 +280,8 @@ static void clone_tids(void)
 static void clone3_basic(void)
 {
     static int tid;
-    struct clone_args a = {.flags = CLONE_PARENT_SETTID, .parent_tid = (uintptr_t)&tid, .exit_signal = SIGCHLD};
+    struct clone_args a = {
+        .flags = CLONE_PARENT_SETTID, .parent_tid = (uintptr_t)&tid, .exit_signal = SIGCHLD};
     long p = OK(syscall(SYS_clone3, &a, sizeof(a)));
     if (!p)
         _exit(44);
@@ -307,7 +309,8 @@ static void clone3_errors(void)
 static void clone3_pidfd(void)
 {
     int pidfd = -1;
-    struct clone_args a = {.flags = CLONE_PIDFD, .pidfd = (uintptr_t)&pidfd, .exit_signal = SIGCHLD};
+    struct clone_args a = {
+        .flags = CLONE_PIDFD, .pidfd = (uintptr_t)&pidfd, .exit_signal = SIGCHLD};
     long p = OK(syscall(SYS_clone3, &a, sizeof(a)));
     if (!p)
         _exit(45);
@@ -349,14 +352,87 @@ static void exit_group_ends_threads_of_child(void)
 {
     pid_t p = OK(fork());
     if (!p) {
-        OK(clone(clone_fn, g_stack + sizeof(g_stack), CLONE_VM | CLONE_THREAD | CLONE_SIGHAND, g_stack));
+        OK(clone(clone_fn, g_stack + sizeof(g_stack), CLONE_VM | CLONE_THREAD | CLONE_SIGHAND,
+                 g_stack));
         syscall(SYS_exit_group, 9);
     }
     WAIT_EXIT(p, 9);
 }
 
-GUEST_MAIN(C(exit_status), C(ids_differ), C(memory_is_private), C(offsets_are_shared), C(fd_table_is_private),
-           C(deep_tree), C(hundred_children), C(orphan_goes_to_init), C(subreaper), C(parent_death_signal),
-           C(vfork_shares_and_waits), C(vfork_exec), C(clone_vm), C(clone_without_vm), C(clone_files), C(clone_fs),
-           C(clone_no_signal_needs_wclone), C(clone_bad_flags), C(clone_tids), C(clone3_basic), C(clone3_errors),
-           C(clone3_pidfd), C(nproc_limit), C(exit_group_ends_threads_of_child))
+static int g_seen;
+
+static void note(int sig)
+{
+    g_seen = sig;
+}
+
+/* Without CLONE_THREAD too the table of handlers is one. */
+static int set_handler(void *arg)
+{
+    struct sigaction sa = {.sa_handler = note};
+    return sigaction(SIGUSR2, &sa, NULL) ? 1 : 0;
+}
+
+static void shared_handlers(void)
+{
+    char *stack = malloc(65536);
+    g_seen = 0;
+    pid_t pid = OK(clone(set_handler, stack + 65536, CLONE_VM | CLONE_SIGHAND | SIGCHLD, NULL));
+    WAIT_EXIT(pid, 0);
+    raise(SIGUSR2);
+    CHECK_EQ(g_seen, SIGUSR2);
+}
+
+static void odd_exit_signals(void)
+{
+    for (int sig = 60; sig < 256; sig += 39) {
+        pid_t pid = OK(syscall(SYS_clone, sig > 64 ? sig : 0, NULL, NULL, NULL, 0));
+        if (!pid)
+            _exit(3);
+        int st;
+        CHECK_EQ(OK(waitpid(pid, &st, __WALL)), pid);
+        CHECK_EQ(WEXITSTATUS(st), 3);
+    }
+}
+
+static void chosen_pid(void)
+{
+    pid_t want = 31000;
+    struct clone_args a = {.exit_signal = SIGCHLD, .set_tid = (uint64_t)&want, .set_tid_size = 1};
+    while (!kill(want, 0))
+        want++;
+    pid_t pid = syscall(SYS_clone3, &a, sizeof(a));
+    if (pid == 0)
+        _exit(getpid() == want ? 0 : 1);
+    CHECK_EQ(OK(pid), want);
+    CHECK_ERR(syscall(SYS_clone3, &a, sizeof(a)), EEXIST);
+    WAIT_EXIT(pid, 0);
+    pid_t one = want;
+    want = -1;
+    CHECK_ERR(syscall(SYS_clone3, &a, sizeof(a)), EINVAL);
+    want = 0;
+    CHECK_ERR(syscall(SYS_clone3, &a, sizeof(a)), EINVAL);
+    want = one;
+    a.set_tid_size = 33;
+    CHECK_ERR(syscall(SYS_clone3, &a, sizeof(a)), EINVAL);
+    a.set_tid_size = 1;
+    IN_CHILD(OK(setresuid(1000, 1000, 1000)); CHECK_ERR(syscall(SYS_clone3, &a, sizeof(a)), EPERM));
+}
+
+static void into_a_cgroup_that_is_none(void)
+{
+    struct clone_args a = {.exit_signal = SIGCHLD, .flags = 0x200000000ull, .cgroup = 999};
+    CHECK_ERR(syscall(SYS_clone3, &a, sizeof(a)), EBADF);
+    a.cgroup = 1ull << 40;
+    CHECK_ERR(syscall(SYS_clone3, &a, sizeof(a)), EINVAL);
+    a.cgroup = 0;
+    CHECK_ERR(syscall(SYS_clone3, &a, 64), EINVAL);
+}
+
+GUEST_MAIN(C(exit_status), C(ids_differ), C(memory_is_private), C(offsets_are_shared),
+           C(fd_table_is_private), C(deep_tree), C(hundred_children), C(orphan_goes_to_init),
+           C(subreaper), C(parent_death_signal), C(vfork_shares_and_waits), C(vfork_exec),
+           C(clone_vm), C(clone_without_vm), C(clone_files), C(clone_fs),
+           C(clone_no_signal_needs_wclone), C(clone_bad_flags), C(clone_tids), C(clone3_basic),
+           C(clone3_errors), C(clone3_pidfd), C(nproc_limit), C(exit_group_ends_threads_of_child),
+           C(shared_handlers), C(odd_exit_signals), C(chosen_pid), C(into_a_cgroup_that_is_none))

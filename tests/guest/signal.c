@@ -80,7 +80,8 @@ static void realtime_queue_order(void)
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     CHECK_EQ(g_count, 15);
-    /* Lowest number is taken first; but all frames are stacked before any handler runs, so they run in reverse. */
+    /* Lowest number is taken first; but all frames are stacked before any handler runs, so they run
+     * in reverse. */
     CHECK_EQ(g_info.si_code, SI_QUEUE);
     CHECK_EQ(g_info.si_pid, getpid());
 }
@@ -110,7 +111,8 @@ static void mask_in_handler_body(int sig)
 {
     sigset_t m;
     sigprocmask(0, NULL, &m);
-    g_count = sigismember(&m, SIGUSR1) | sigismember(&m, SIGUSR2) << 1 | sigismember(&m, SIGTERM) << 2;
+    g_count =
+        sigismember(&m, SIGUSR1) | sigismember(&m, SIGUSR2) << 1 | sigismember(&m, SIGTERM) << 2;
 }
 
 static void mask_during_handler(void)
@@ -266,7 +268,10 @@ static void no_stack_for_frame_kills(void)
     if (!p) {
         handle(SIGUSR1, on_sig, 0);
         long nr = SYS_tkill, tid = syscall(SYS_gettid);
-        asm volatile("mov $16, %%rsp\n syscall\n ud2" : : "a"(nr), "D"(tid), "S"((long)SIGUSR1) : "rcx", "r11", "memory");
+        asm volatile("mov $16, %%rsp\n syscall\n ud2"
+                     :
+                     : "a"(nr), "D"(tid), "S"((long)SIGUSR1)
+                     : "rcx", "r11", "memory");
     }
     WAIT_SIGNAL(p, SIGSEGV);
 }
@@ -360,8 +365,9 @@ static void context_registers(int sig, siginfo_t *si, void *ucv)
 {
     ucontext_t *uc = ucv;
     greg_t *r = uc->uc_mcontext.gregs;
-    g_count = r[REG_RBX] == 0x1111 && r[REG_R12] == 0x2222 && r[REG_R15] == 0x3333 && r[REG_RDX] == 0x4444 &&
-              uc->uc_mcontext.fpregs && ((uintptr_t)uc->uc_mcontext.fpregs & 15) == 0;
+    g_count = r[REG_RBX] == 0x1111 && r[REG_R12] == 0x2222 && r[REG_R15] == 0x3333 &&
+              r[REG_RDX] == 0x4444 && uc->uc_mcontext.fpregs &&
+              ((uintptr_t)uc->uc_mcontext.fpregs & 15) == 0;
     r[REG_RIP] += 2;
 }
 
@@ -369,7 +375,9 @@ static void context_has_registers(void)
 {
     handle_info(SIGILL, context_registers, 0);
     g_count = 0;
-    asm volatile("mov $0x2222, %%r12\n mov $0x3333, %%r15\n ud2" : : "b"(0x1111L), "d"(0x4444L)
+    asm volatile("mov $0x2222, %%r12\n mov $0x3333, %%r15\n ud2"
+                 :
+                 : "b"(0x1111L), "d"(0x4444L)
                  : "r12", "r15", "memory");
     CHECK_EQ(g_count, 1);
 }
@@ -391,8 +399,11 @@ static void red_zone_is_kept(void)
 {
     handle(SIGUSR1, on_sig, 0);
     long before = 0x1234567, after, tid = syscall(SYS_gettid), nr = SYS_tkill;
-    asm volatile("mov %2, -8(%%rsp)\n mov %2, -128(%%rsp)\n syscall\n mov -8(%%rsp), %1\n xor -128(%%rsp), %1\n"
-                 : "+a"(nr), "=&r"(after) : "r"(before), "D"(tid), "S"((long)SIGUSR1) : "rcx", "r11", "memory");
+    asm volatile("mov %2, -8(%%rsp)\n mov %2, -128(%%rsp)\n syscall\n mov -8(%%rsp), %1\n xor "
+                 "-128(%%rsp), %1\n"
+                 : "+a"(nr), "=&r"(after)
+                 : "r"(before), "D"(tid), "S"((long)SIGUSR1)
+                 : "rcx", "r11", "memory");
     CHECK_EQ(after, 0);
 }
 
@@ -489,6 +500,21 @@ static void many_signals(void)
     CHECK_EQ(g_count, 2000);
 }
 
+static void order_of_errors(void)
+{
+    siginfo_t info = {.si_code = SI_QUEUE};
+    const int nobody = 4194000;
+    CHECK_ERR(kill(nobody, 999), ESRCH);
+    CHECK_ERR(kill(-nobody, 999), ESRCH);
+    CHECK_ERR(kill(getpid(), 999), EINVAL);
+    CHECK_ERR(syscall(SYS_tkill, nobody, 999), ESRCH);
+    CHECK_ERR(syscall(SYS_tgkill, getpid(), nobody, 999), ESRCH);
+    CHECK_ERR(syscall(SYS_tkill, -1, 999), EINVAL);
+    CHECK_ERR(syscall(SYS_rt_sigqueueinfo, nobody, 999, &info), ESRCH);
+    CHECK_ERR(syscall(SYS_rt_sigqueueinfo, getpid(), 999, &info), EINVAL);
+    CHECK_ERR(syscall(SYS_rt_sigqueueinfo, getpid(), 0, 8), EFAULT);
+}
+
 static void queue_limit(void)
 {
     sig_block(SIG_BLOCK, SIGRTMIN + 4);
@@ -528,11 +554,13 @@ static void siglongjmp_out(void)
     }
 }
 
-GUEST_MAIN(C(handler_runs), C(ignored), C(blocked_then_delivered), C(kill_info), C(realtime_queue_order),
-           C(realtime_fifo), C(mask_during_handler), C(nodefer_nests), C(resethand), C(old_action_is_returned),
-           C(bad_numbers), C(kill_and_stop_cannot_be_blocked), C(altstack), C(altstack_is_busy_in_use),
+GUEST_MAIN(C(handler_runs), C(ignored), C(blocked_then_delivered), C(kill_info),
+           C(realtime_queue_order), C(realtime_fifo), C(mask_during_handler), C(nodefer_nests),
+           C(resethand), C(old_action_is_returned), C(bad_numbers),
+           C(kill_and_stop_cannot_be_blocked), C(altstack), C(altstack_is_busy_in_use),
            C(stack_overflow_on_altstack), C(no_stack_for_frame_kills), C(sigsuspend_restores_mask),
-           C(pause_returns_eintr), C(sigtimedwait_times_out), C(sigtimedwait_eintr), C(sigwait_from_child),
-           C(handler_edits_context), C(context_has_registers), C(frame_is_aligned), C(red_zone_is_kept),
-           C(signal_to_group), C(permissions), C(null_signal), C(sigqueue_forging), C(stop_discards_cont),
-           C(ignoring_drops_pending), C(many_signals), C(queue_limit), C(siglongjmp_out))
+           C(pause_returns_eintr), C(sigtimedwait_times_out), C(sigtimedwait_eintr),
+           C(sigwait_from_child), C(handler_edits_context), C(context_has_registers),
+           C(frame_is_aligned), C(red_zone_is_kept), C(signal_to_group), C(permissions),
+           C(null_signal), C(sigqueue_forging), C(stop_discards_cont), C(ignoring_drops_pending),
+           C(many_signals), C(order_of_errors), C(queue_limit), C(siglongjmp_out))
