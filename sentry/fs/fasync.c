@@ -72,14 +72,14 @@ static void send_to(int type, int id, int sig, const siginfo_t *info)
         return;
     }
     if (type == F_OWNER_TID) {
-        struct task *t = task_lookup(id);
+        struct task *t = task_by_id(id);
         if (!t)
             return;
         signal_send_task(t, sig, info);
         task_put(t);
         return;
     }
-    struct process *p = process_lookup(id);
+    struct process *p = process_by_id(id);
     if (!p)
         return;
     signal_send_process(p, sig, info);

@@ -16,7 +16,6 @@
 struct lock g_mount_lock = LOCK_INITIALIZER(LR_MOUNT);
 static struct mount *g_mounts[MOUNT_BUCKETS]; /* lock: LR_DCACHE */
 static int g_next_id = 20;                    /* atomic */
-static uint64_t g_next_ns = 0xf0000000;       /* atomic */
 
 static struct mount **bucket_of(const struct mount *parent, const struct dentry *at)
 {
@@ -260,7 +259,7 @@ static struct mount_ns *ns_alloc(void)
     if (!ns)
         return NULL;
     ref_init(&ns->ref);
-    ns->id = __atomic_fetch_add(&g_next_ns, 1, __ATOMIC_RELAXED);
+    ns->id = ns_id_new();
     return ns;
 }
 

@@ -88,11 +88,15 @@ static int64_t mq_read(struct file *f, struct uio *u, int64_t pos)
     struct mq *q = f->priv;
     char text[128];
     lock_acquire(&g_mq.lock);
+    int id = q->notify_pid;
+    lock_release(&g_mq.lock);
+    id = task_sees_id(task_current(), id);
+    lock_acquire(&g_mq.lock);
     int n = snprintf(text, sizeof(text), "QSIZE:%-10lu NOTIFY:%-5d SIGNO:%-5d NOTIFY_PID:%-6d\n",
                      (unsigned long)q->bytes, q->notify_pid ? q->notify.sigev_notify : 0,
                      q->notify_pid && q->notify.sigev_notify == SIGEV_SIGNAL ? q->notify.sigev_signo
                                                                              : 0,
-                     q->notify_pid);
+                     id);
     lock_release(&g_mq.lock);
     if (pos >= n)
         return 0;
@@ -303,9 +307,9 @@ static struct process *notify_take_locked(struct mq *q, siginfo_t *info, struct 
         info->si_signo = q->notify.sigev_signo;
         info->si_code = SI_MESGQ;
         info->si_value = q->notify.sigev_value;
-        info->si_pid = t->process->pid;
         info->si_uid = t->cred->uid;
-        p = process_lookup(q->notify_pid);
+        p = process_by_id(q->notify_pid);
+        info->si_pid = p ? process_nr(t->process, p->pid_ns) : 0;
     }
     notify_clear_locked(q);
     return p;

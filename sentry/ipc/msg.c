@@ -301,6 +301,8 @@ static int64_t ctl_stat(struct task *t, int id, int cmd, struct uaddr buf)
         fill_ds(container_of(o, struct msg_queue, obj), &ds);
         ret = cmd == IPC_STAT ? 0 : o->id;
     }
+    ds.msg_lspid = task_sees_id(t, ds.msg_lspid);
+    ds.msg_lrpid = task_sees_id(t, ds.msg_lrpid);
     return uaccess_write_obj(t->mm, buf, &ds) ? -EFAULT : ret;
 }
 

@@ -467,8 +467,11 @@ int64_t sem_ctl(struct task *t, int id, int num, int cmd, uint64_t arg)
         return ctl_getall(t, id, arg);
     case SETALL:
         return ctl_setall(t, id, arg);
+    case GETPID: {
+        int64_t last = ctl_one(t, id, num, GETPID, 0);
+        return last < 0 ? last : task_sees_id(t, last);
+    }
     case GETVAL:
-    case GETPID:
     case GETNCNT:
     case GETZCNT:
     case SETVAL:

@@ -274,6 +274,8 @@ static int64_t ctl_stat(struct task *t, int id, int cmd, struct uaddr buf)
         fill_ds(container_of(o, struct shm_segment, obj), &ds);
         ret = cmd == IPC_STAT ? 0 : o->id;
     }
+    ds.shm_cpid = task_sees_id(t, ds.shm_cpid);
+    ds.shm_lpid = task_sees_id(t, ds.shm_lpid);
     return uaccess_write_obj(t->mm, buf, &ds) ? -EFAULT : ret;
 }
 

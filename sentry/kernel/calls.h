@@ -23,6 +23,7 @@ void signal_mask_restore(struct task *t, bool interrupted);
 int signal_timedwait(struct task *t, sigmask_t set, int64_t deadline, siginfo_t *info);
 int signal_kill(struct task *t, int pid, int sig);
 int signal_kill_pid(struct task *t, int pid, int sig, const siginfo_t *info);
+int signal_kill_process(struct task *t, struct process *p, int sig, const siginfo_t *info);
 /* tgid <= 0: any. given NULL: SI_TKILL. */
 int signal_tgkill(struct task *t, int tgid, int tid, int sig, const siginfo_t *given);
 int sigframe_return(struct task *t); /* rt_sigreturn; an error means SIGSEGV */
@@ -33,9 +34,10 @@ struct clone_call { /* as struct clone_args, checked and decoded */
     uint64_t flags;
     int exit_signal;
     uint64_t pidfd, child_tid, parent_tid, stack, tls;
-    int set_tid; /* the number that the child shall have, or 0 */
+    const int32_t *set_tid; /* wished numbers, innermost namespace first */
+    unsigned set_tid_count;
 };
-int64_t task_clone(struct task *t, const struct clone_call *c); /* tid of the child */
+int64_t task_clone(struct task *t, const struct clone_call *c); /* number of the child */
 int64_t task_unshare(struct task *t, uint64_t flags);
 struct exec_strings;
 /* filename is kernel memory; flags AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW. */
@@ -47,11 +49,11 @@ void process_exit_group(struct process *p, int status); /* wait status; the call
 
 struct wait_call {
     int type; /* P_ALL, P_PID, P_PGID, P_PIDFD resolved to P_PID */
-    int id;
+    int id;      /* of the process or group: an id, not a guest's number */
     int options; /* W*; WEXITED and WSTOPPED as waitid has them */
 };
 struct wait_result {
-    int pid, uid, code, status; /* code CLD_*; status: exit code or signal */
+    int pid, uid, code, status; /* pid as the waiter knows it; code CLD_*; exit code or signal */
     int wstatus;                /* as wait4 gives it */
     struct rusage usage;
 };
@@ -59,10 +61,11 @@ int64_t process_wait(struct task *t, const struct wait_call *c, struct wait_resu
 
 /* ---- process groups, sessions -------------------------------------------------------------------
  */
-int process_pgid(struct process *p); /* 0 if it has none any more */
+/* Ids; 0 if it has none any more. */
+int process_pgid(struct process *p);
 int process_sid(struct process *p);
 int process_ppid(struct process *p);
-int process_setpgid(struct task *t, int pid, int pgid);
+int process_setpgid(struct task *t, int pid, int pgid); /* the caller's numbers */
 int process_setsid(struct task *t);
 /* For terminals: is the group of this id orphaned (TTIN and TTOU become EIO)? */
 bool pgrp_is_orphaned(int pgid);

@@ -79,14 +79,15 @@ static int clone_check_flags(struct task *t, const struct clone_call *c)
         return -EINVAL;
     if ((f & CLONE_FS) && (f & (CLONE_NEWNS | CLONE_NEWUSER)))
         return -EINVAL;
-    if ((f & CLONE_THREAD) && (f & (CLONE_NEWUSER | CLONE_NEWPID)))
+    if ((f & CLONE_THREAD) &&
+        ((f & (CLONE_NEWUSER | CLONE_NEWPID)) || t->child_pid_ns != t->process->pid_ns))
         return -EINVAL;
-    if ((f & CLONE_PARENT) && t->process == g_kernel.init)
+    if ((f & CLONE_PARENT) && (t->process == g_kernel.init || t->process->vpid == 1))
         return -EINVAL;
     if ((f & NAMESPACES & ~CLONE_NEWUSER) && !(f & CLONE_NEWUSER) &&
         !cred_has_cap(t->cred, CAP_SYS_ADMIN))
         return -EPERM;
-    if (f & (CLONE_NEWPID | CLONE_NEWTIME))
+    if (f & CLONE_NEWTIME)
         return -EINVAL; /* as a kernel built without them */
     return 0;
 }
@@ -149,6 +150,8 @@ static int child_namespaces(struct task *t, struct task *n, uint64_t flags)
     n->mount_ns = t->mount_ns;
     if (n->mount_ns)
         mount_ns_get(n->mount_ns);
+    n->child_pid_ns = t->child_pid_ns;
+    pid_ns_get(n->child_pid_ns);
     return flags & NAMESPACES ? task_unshare_namespaces(n, flags & NAMESPACES) : 0;
 }
 
@@ -283,12 +286,12 @@ static int child_build(struct task *t, const struct clone_call *c, struct task *
 /* ---- commit
  * --------------------------------------------------------------------------------------- */
 
-static void publish_process_locked(struct task *t, struct task *n, struct pid_node *id,
+static void publish_process_locked(struct task *t, struct task *n, struct pid *id,
                                    uint64_t flags)
 {
     struct process *p = n->process, *me = t->process;
-    p->pid = id->id;
-    id->process = p;
+    process_number(p, id);
+    pid_ns_enter_locked(p);
     process_get(p); /* the table's */
     p->leader = n;
     task_get(n);
@@ -304,13 +307,14 @@ static void publish_process_locked(struct task *t, struct task *n, struct pid_no
 /* A pending signal, a stop or an exit in progress must not miss the child: the call starts over. */
 static int publish_locked(struct task *t, struct task *n, const struct clone_call *c)
 {
-    struct pid_node *id;
+    struct pid *id;
     uint64_t flags = c->flags;
+    struct pid_choice choice = {.nr = c->set_tid, .count = c->set_tid_count, .by = t->cred};
     int r = clone_check_limits_locked(t);
     if (!r && (signal_fatal_pending(t) || (!(flags & CLONE_THREAD) && signal_pending(t))))
         r = -ERESTARTNOINTR;
     if (!r)
-        r = pid_alloc_locked(c->set_tid, &id);
+        r = pid_alloc_locked(n->child_pid_ns, choice.count ? &choice : NULL, &id);
     if (r)
         return r;
     if (!(flags & CLONE_THREAD))
@@ -343,12 +347,13 @@ static void unpublish(struct task *t, struct task *n)
     if (own)
         p->state = PROCESS_ZOMBIE;
     lock_release(&p->sig_lock);
-    struct pid_node *id = pid_find_locked(n->tid);
-    id->task = NULL;
-    if (own)
+    n->id->task = NULL;
+    if (own) {
+        pid_ns_unborn_locked(p);
         process_reap_locked(p);
-    else
-        pid_release_locked(id);
+    } else {
+        pid_release_locked(n->id);
+    }
     lock_release(&g_kernel.tasks_lock);
     child_discard(t, n);
 }
@@ -373,10 +378,9 @@ static int clone_pidfd(struct task *t, struct task *n, const struct clone_call *
 
 static int64_t clone_start(struct task *t, struct task *n, const struct clone_call *c)
 {
-    int tid = n->tid;
-    int32_t tid32 = tid;
+    int32_t nr = task_nr(n, t->process->pid_ns); /* not running yet: nobody changes it */
     if (c->flags & CLONE_PARENT_SETTID)
-        (void)!uaccess_write_obj(t->mm, uaddr(c->parent_tid), &tid32);
+        (void)!uaccess_write_obj(t->mm, uaddr(c->parent_tid), &nr);
     int event = t->ptrace ? ptrace_clone_child(t, n, c->flags, c->exit_signal) : 0;
     task_get(n);
     int r = task_thread_start(n);
@@ -388,8 +392,8 @@ static int64_t clone_start(struct task *t, struct task *n, const struct clone_ca
         unpublish(t, n);
         return r;
     }
-    ptrace_clone_parent(t, event, tid);
-    return tid;
+    ptrace_clone_parent(t, event, nr);
+    return nr;
 }
 
 int64_t task_clone(struct task *t, const struct clone_call *c)

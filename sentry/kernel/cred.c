@@ -11,7 +11,7 @@
 /* ---- objects ----------------------------------------------------------------------------------
  */
 
-static void user_ns_put(struct user_ns *ns)
+void user_ns_put(struct user_ns *ns)
 {
     while (ns && ref_put(&ns->ref)) {
         struct user_ns *parent = ns->parent;

@@ -141,11 +141,14 @@ static void dethread_take_leader(struct task *t)
     lock_acquire(&p->sig_lock);
     list_del(&old->process_node);
     lock_release(&p->sig_lock);
-    struct pid_node *mine = pid_find_locked(t->tid), *pid = pid_find_locked(p->pid);
+    struct pid *mine = t->id;
     mine->task = NULL;
     pid_release_locked(mine);
-    pid->task = t;
+    pid_put(mine);
+    p->id->task = t;
+    t->id = pid_get(p->id);
     t->tid = p->pid;
+    t->vtid = p->vpid;
     p->leader = t;
     task_get(t);
     task_put(old);

@@ -93,14 +93,17 @@ static void exit_release_memory(struct task *t)
 /* ---- the process
  * --------------------------------------------------------------------------------- */
 
-/* Who takes over children of p: the nearest living subreaper above it, or init. */
+/* Who takes over children of p: the nearest living subreaper above it in its PID namespace, or that
+ * one's init. */
 static struct process *exit_new_parent_locked(struct process *p)
 {
-    struct process *a;
-    for (a = p->parent; a && a != g_kernel.init; a = a->parent)
+    struct process *a, *init = pid_ns_reaper_locked(p);
+    if (!init)
+        return NULL;
+    for (a = p->parent; a && a != init && a->pid_ns == p->pid_ns; a = a->parent)
         if (a->is_subreaper && !a->group_exiting && a->state < PROCESS_ZOMBIE)
             return a;
-    return p == g_kernel.init ? NULL : g_kernel.init;
+    return init;
 }
 
 /* Nobody will ever ask for orphans that fell to an init which is no real init: unless it waits or
@@ -130,10 +133,9 @@ void process_reap_locked(struct process *p)
     list_del(&p->all_node);
     p->parent = NULL;
     pgrp_leave_locked(p);
-    struct pid_node *n = pid_find_locked(p->pid);
-    n->task = NULL;
-    n->process = NULL;
-    pid_release_locked(n);
+    p->id->task = NULL;
+    p->id->process = NULL;
+    pid_release_locked(p->id);
     waitq_wake(&p->child_wq, ~0u); /* pidfd pollers */
     if (leader)
         task_put(leader);
@@ -195,6 +197,7 @@ static void process_exit_locked(struct process *p)
     pgrp_orphan_check_locked(p);
     exit_reparent_locked(p);
     exit_session_locked(p);
+    pid_ns_leave_locked(p);
     lock_acquire(&p->sig_lock);
     p->state = PROCESS_ZOMBIE;
     sigpending_flush_locked(p, &p->shared_pending);
@@ -238,9 +241,8 @@ static bool exit_unlink_locked(struct task *t)
         signal_retarget_locked(t, ~t->blocked);
     if (t != p->leader) {
         list_del(&t->process_node);
-        struct pid_node *n = pid_find_locked(t->tid);
-        n->task = NULL;
-        pid_release_locked(n);
+        t->id->task = NULL;
+        pid_release_locked(t->id);
     }
     if (p->exec_task)
         task_wake(p->exec_task);
@@ -289,7 +291,8 @@ void task_exit(struct task *t)
     lock_acquire(&p->sig_lock);
     t->leaving = true;
     lock_release(&p->sig_lock);
-    if (exit_is_last(t)) {
+    bool last = exit_is_last(t);
+    if (last) {
         itimer_exit(p);
         posix_timers_exit(p);
         exit_hangup(p);
@@ -302,5 +305,7 @@ void task_exit(struct task *t)
         exit_tell_memory(t);
     exit_release_files(t);
     exit_release_memory(t);
+    if (last)
+        pid_ns_zap(t);
     exit_from_tables(t);
 }

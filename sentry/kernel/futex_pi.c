@@ -21,7 +21,7 @@ static int word_swap(struct task *t, uint64_t addr, uint32_t old, uint32_t next)
 static int pi_check_owner(struct task *t, uint32_t word)
 {
     uint32_t owner = word & FUTEX_TID_MASK;
-    if (owner == (uint32_t)t->tid)
+    if (owner == (uint32_t)t->vtid)
         return -EDEADLK;
     struct task *o = task_lookup(owner);
     if (!o)
@@ -41,10 +41,10 @@ static int pi_try_locked(struct task *t, uint64_t addr)
             return r;
         if (!(word & FUTEX_TID_MASK)) {
             r = word_swap(t, addr, word,
-                          (word & FUTEX_WAITERS) | (word & FUTEX_OWNER_DIED) | t->tid);
+                          (word & FUTEX_WAITERS) | (word & FUTEX_OWNER_DIED) | t->vtid);
             if (!r)
                 return 1;
-        } else if ((word & FUTEX_TID_MASK) == (uint32_t)t->tid) {
+        } else if ((word & FUTEX_TID_MASK) == (uint32_t)t->vtid) {
             return -EDEADLK;
         } else if (word & FUTEX_WAITERS) {
             return 0;
@@ -117,7 +117,7 @@ static int pi_pass_on(struct task *t, uint64_t addr, const struct futex_key *k, 
     int r;
     lock_acquire(&b->lock);
     struct futex_waiter *w = pi_first_locked(b, k, &more);
-    uint32_t next = keep | (w ? w->task->tid : 0) | (more ? FUTEX_WAITERS : 0), word;
+    uint32_t next = keep | (w ? w->task->vtid : 0) | (more ? FUTEX_WAITERS : 0), word;
     do {
         r = uaccess_load32(t->mm, uaddr(addr), &word);
         if (!r)
@@ -139,7 +139,7 @@ int64_t futex_unlock_pi(struct task *t, uint64_t addr, bool shared)
         r = uaccess_load32(t->mm, uaddr(addr), &word);
     if (r)
         return r;
-    if ((word & FUTEX_TID_MASK) != (uint32_t)t->tid)
+    if ((word & FUTEX_TID_MASK) != (uint32_t)t->vtid)
         return -EPERM;
     return pi_pass_on(t, addr, &key, 0);
 }
@@ -155,7 +155,7 @@ static int requeue_pi_one_locked(struct task *t, uint64_t addr2, struct futex_wa
     uint32_t word;
     int r = uaccess_load32(t->mm, uaddr(addr2), &word);
     while (!r) {
-        uint32_t next = word & FUTEX_TID_MASK ? word | FUTEX_WAITERS : word | w->task->tid;
+        uint32_t next = word & FUTEX_TID_MASK ? word | FUTEX_WAITERS : word | w->task->vtid;
         uint32_t seen = word;
         r = uaccess_cmpxchg32(t->mm, uaddr(addr2), &seen, next);
         if (!r && seen == word)
@@ -258,7 +258,7 @@ static void robust_death(struct task *t, uint64_t addr, bool pi, bool pending)
             (void)futex_wake(t, addr, /*shared=*/true, 1, FUTEX_ANY);
             return;
         }
-        if ((word & FUTEX_TID_MASK) != (uint32_t)t->tid)
+        if ((word & FUTEX_TID_MASK) != (uint32_t)t->vtid)
             return;
         struct futex_key key;
         if (pi && !uaccess_futex_key(t->mm, uaddr(addr), /*shared=*/true, &key)) {

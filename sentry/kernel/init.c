@@ -30,12 +30,12 @@ void kernel_init(struct platform *p)
     list_init(&g_kernel.processes);
     g_kernel.boot_ns = time_now();
     g_kernel.cpu_count = 1;
-    g_kernel.pid_max = 32768;
+    pid_ns_init();
     uts_init(&g_kernel.uts);
     ref_init(&g_root_user_ns.ref);
     g_root_user_ns.uid_map_count = g_root_user_ns.gid_map_count = 1;
     g_root_user_ns.uid_map[0].count = g_root_user_ns.gid_map[0].count = UINT32_MAX;
-    g_kernel.root_user_ns = &g_root_user_ns;
+    g_kernel.root_user_ns = g_kernel.root_pid_ns->user_ns = &g_root_user_ns;
     futex_init();
 }
 
@@ -94,12 +94,11 @@ static int first_build(struct task *t, const struct kernel_init_args *a)
 static int first_publish_locked(struct task *t)
 {
     struct process *p = t->process;
-    struct pid_node *n;
-    int r = pid_alloc_locked(/*wanted=*/0, &n);
+    struct pid *n;
+    int r = pid_alloc_locked(g_kernel.root_pid_ns, NULL, &n);
     if (r)
         return r;
-    p->pid = n->id;
-    n->process = p;
+    process_number(p, n);
     r = session_new_locked(p, n);
     if (r) {
         n->process = NULL;
@@ -110,7 +109,9 @@ static int first_publish_locked(struct task *t)
     p->leader = t;
     task_get(t);
     list_push_back(&g_kernel.processes, &p->all_node);
-    g_kernel.init = p;
+    g_kernel.init = p->pid_ns->init = p;
+    t->child_pid_ns = p->pid_ns;
+    pid_ns_get(t->child_pid_ns);
     lock_acquire(&p->sig_lock);
     task_link_locked(t, n);
     lock_release(&p->sig_lock);
@@ -121,13 +122,13 @@ static void first_unpublish(struct task *t)
 {
     struct process *p = t->process;
     LOCK_GUARD(&g_kernel.tasks_lock);
-    g_kernel.init = NULL;
+    g_kernel.init = g_kernel.root_pid_ns->init = NULL;
     p->task_count = 0;
     g_kernel.task_count = 0;
     t->exiting = true;
     p->state = PROCESS_ZOMBIE;
     process_reap_locked(p);
-    g_kernel.last_pid = 0;
+    g_kernel.root_pid_ns->last_pid = 0;
 }
 
 static int first_exec(struct task *t, const struct kernel_init_args *a)
@@ -221,7 +222,7 @@ void kernel_signal_foreground(int sig)
         tty_signal_foreground(tty, sig);
         return;
     }
-    struct process *init = process_lookup(1);
+    struct process *init = process_by_id(1);
     if (!init)
         return;
     siginfo_t info = {.si_signo = sig, .si_code = SI_USER};

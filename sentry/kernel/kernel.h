@@ -121,7 +121,7 @@ struct altstack {
  */
 int signal_send_task(struct task *t, int sig, const siginfo_t *info);
 int signal_send_process(struct process *p, int sig, const siginfo_t *info);
-/* All members of a process group: for terminals and kill(2). pgid of the caller's choosing. */
+/* All members of a process group, by its id: for terminals and kill(2). */
 int signal_send_pgrp(int pgid, int sig, const siginfo_t *info);
 /* For a fault of t itself: cannot be blocked or ignored; resets to default if it is. */
 void signal_force(struct task *t, int sig, const siginfo_t *info);
@@ -140,6 +140,39 @@ uint64_t rlimit_get(struct process *p, int resource); /* soft limit */
 /* CPU time so far: of one task, of all tasks of a process (dead ones included). */
 void task_cpu_times(struct task *t, int64_t *utime_ns, int64_t *stime_ns);
 void process_cpu_times(struct process *p, int64_t *utime_ns, int64_t *stime_ns);
+
+/* ---- PID namespaces -----------------------------------------------------------------------------
+ * The numbers in process.pid, task.tid, pgrp.pgid and session.sid are those of the root namespace:
+ * ids, unique in the sandbox. Guests see and say the numbers of their own namespace (vpid, vtid).
+ */
+struct pid;
+struct pid_ns {
+    struct ref ref;
+    struct pid_ns *parent;   /* const; counted; NULL for the root */
+    struct user_ns *user_ns; /* const; counted; its owner */
+    unsigned level;          /* const; 0 for the root */
+    uint64_t id;             /* const; what /proc/PID/ns shows */
+    struct tree pids;        /* lock: tasks_lock; pid_number.node */
+    int last_pid;            /* lock: tasks_lock */
+    int pid_max;             /* atomic */
+    struct process *init;    /* lock: tasks_lock; borrowed; NULL before its birth, after its end */
+    bool dying;              /* lock: tasks_lock; init is ending: no more births */
+    unsigned process_count;  /* lock: tasks_lock; living ones, descendants' too; not of the root */
+    struct task *zapper;     /* lock: tasks_lock; init's last task, waiting for the others' end */
+};
+#define PID_NS_DEPTH 33 /* levels there can be */
+#define PID_NOBODY 0x7ffffffe /* an id that nothing ever bears */
+/* A new child of parent. -ENOSPC: nested too deep. */
+int pid_ns_new(struct pid_ns *parent, struct user_ns *owner, struct pid_ns **out);
+void pid_ns_get(struct pid_ns *ns);
+void pid_ns_put(struct pid_ns *ns);
+/* From an id to the number in ns: 0 if it has none there. From a number to the id: PID_NOBODY if
+ * nothing bears it. 0 and negative ones stay as they are. Free of cost in the root namespace. */
+int pid_id_to(struct pid_ns *ns, int id);
+int pid_id_from(struct pid_ns *ns, int nr);
+int pid_id_to_locked(struct pid_ns *ns, int id); /* tasks_lock held */
+int pid_id_from_locked(struct pid_ns *ns, int nr);
+uint64_t ns_id_new(void); /* for namespaces of every kind */
 
 /* ---- process, task ------------------------------------------------------------------------------
  */
@@ -167,7 +200,10 @@ struct itimer {
 
 struct process {
     struct ref ref;
-    int pid;                       /* const */
+    int pid, vpid;                 /* const; id; number in pid_ns */
+    struct pid *id;                /* const; counted */
+    struct pid_ns *pid_ns;         /* const; borrowed from id */
+    bool unkillable; /* lock: sig_lock; init of a PID namespace: only asked-for signals reach it */
     struct list_node all_node;     /* lock: tasks_lock; kernel.processes, until reaped */
     struct process *parent;        /* lock: tasks_lock; borrowed (reparented before it dies) */
     struct list children;          /* lock: tasks_lock */
@@ -233,7 +269,10 @@ struct user_dispatch { /* PR_SET_SYSCALL_USER_DISPATCH */
 
 struct task {
     struct ref ref;
-    int tid; /* const, but for execve by a non-leader, which takes the leader's under tasks_lock */
+    /* const, but for execve by a non-leader, which takes the leader's under tasks_lock: */
+    int tid, vtid;                 /* id; number in process.pid_ns */
+    struct pid *id;                /* counted */
+    struct pid_ns *child_pid_ns;   /* own thread; counted; where its children are born */
     struct process *process;       /* const; counted */
     struct list_node process_node; /* lock: tasks_lock */
     char comm[16];                 /* lock: task.lock */
@@ -322,13 +361,22 @@ void task_get(struct task *t);
 void task_put(struct task *t);
 void process_get(struct process *p);
 void process_put(struct process *p);
-/* Lookups return a counted reference or NULL. */
-struct task *task_lookup(int tid);
-struct process *process_lookup(int pid);
-/* Iteration for /proc: the process with the least pid > after, counted; NULL at the end. Likewise
- * the task of p with the least tid > after. */
+/* Lookups return a counted reference or NULL: by the number that the calling task knows (in threads
+ * of the sentry's own: the id), and by id. */
+struct task *task_lookup(int nr);
+struct process *process_lookup(int nr);
+struct task *task_by_id(int id);
+struct process *process_by_id(int id);
+/* Iteration: the process with the least id > after, counted; NULL at the end. Likewise the task of p
+ * with the least tid > after. _in: the same for the numbers of a namespace. */
 struct process *process_next(int after);
 struct task *task_next(struct process *p, int after);
+struct process *process_next_in(struct pid_ns *ns, int after);
+struct task *task_next_in(struct process *p, struct pid_ns *ns, int after);
+/* The number in ns, 0 if it has none there. task_nr: own thread, or tasks_lock held. */
+int process_nr(const struct process *p, const struct pid_ns *ns);
+int task_nr(const struct task *t, const struct pid_ns *ns);
+int task_nr_of(struct task *t, const struct pid_ns *ns); /* any thread, no lock held */
 struct cred *task_cred_get(struct task *t);    /* counted; any thread */
 struct mm *task_mm_get(struct task *t);        /* counted or NULL; any thread */
 struct fdtable *task_fds_get(struct task *t);  /* counted or NULL; any thread */
@@ -394,8 +442,7 @@ struct kernel {
     struct platform *platform;      /* const after init */
     struct lock tasks_lock;         /* LR_TASKS */
     struct list processes;          /* lock: tasks_lock; in order of creation */
-    struct tree pids;               /* lock: tasks_lock; kernel/pid.c */
-    int last_pid;                   /* lock: tasks_lock */
+    struct pid_ns *root_pid_ns;     /* const */
     bool dying;                     /* lock: tasks_lock; no more forks */
     int exit_status;                /* lock: tasks_lock; of init */
     uint32_t threads;               /* atomic; host threads of tasks, kernel_wait sleeps on it */
@@ -407,7 +454,6 @@ struct kernel {
     int64_t boot_ns;                /* const; host monotonic at start */
     unsigned cpu_count;             /* const; what the guest is told */
     uint64_t memory_limit;          /* const; bytes, what MemTotal says */
-    int pid_max;                    /* const */
     bool strace;                    /* const after init */
     const struct vdso *vdso;        /* const after init; for the loader */
     void (*init_stopped)(int sig);  /* const after init; init has stopped; may be NULL; no locks */
@@ -415,6 +461,16 @@ struct kernel {
     struct mount_ns *root_mount_ns; /* const */
 };
 extern struct kernel g_kernel;
+
+/* The number that t's guest knows for an id (0: none), and the id of a number that it gave. */
+static inline int task_sees_id(const struct task *t, int id)
+{
+    return pid_id_to(t->process->pid_ns, id);
+}
+static inline int task_means_id(const struct task *t, int nr)
+{
+    return pid_id_from(t->process->pid_ns, nr);
+}
 
 /* What to run first: argv[0] is looked up by the launcher's rules before (see sentry main). All
  * strings borrowed for the call. */

@@ -3,22 +3,53 @@
 
 #include "kernel/kernel.h"
 
-/* ---- pid.c: one number space for tasks, processes, process groups and sessions ----------------
+/* ---- pid.c: numbers of tasks, processes, process groups and sessions --------------------------
  */
-struct pid_node {
+struct pid_number {
+    int nr;
+    struct pid_ns *ns; /* borrowed: the pid holds the innermost, that its parents */
     struct tree_node node;
-    int id;
-    struct task *task;       /* borrowed; live thread, or a leader's zombie */
-    struct process *process; /* borrowed; until reaped */
-    struct pgrp *pgrp;       /* borrowed */
-    struct session *session; /* borrowed */
 };
+struct pid {
+    struct ref ref;
+    unsigned level;              /* const; of the namespace it was made in */
+    struct task *task;           /* lock: tasks_lock; borrowed; live thread, or a leader's zombie */
+    struct process *process;     /* lock: tasks_lock; borrowed; until reaped */
+    struct pgrp *pgrp;           /* lock: tasks_lock; borrowed */
+    struct session *session;     /* lock: tasks_lock; borrowed */
+    struct pid_number numbers[]; /* const; level + 1 of them; [0] is the id */
+};
+static inline int pid_id(const struct pid *p)
+{
+    return p->numbers[0].nr;
+}
+struct pid_choice { /* numbers wished for, innermost namespace first */
+    const int32_t *nr;
+    unsigned count;
+    const struct cred *by;
+};
+struct pid *pid_get(struct pid *p);
+void pid_put(struct pid *p);                              /* NULL: nothing */
+int pid_nr(const struct pid *p, const struct pid_ns *ns); /* 0: has none there */
 /* All with tasks_lock held. */
-struct pid_node *pid_find_locked(int id);
-struct pid_node *pid_next_locked(int after);
-/* wanted: this very number, or 0. -EAGAIN, -ENOMEM, -EEXIST. */
-int pid_alloc_locked(int wanted, struct pid_node **out);
-void pid_release_locked(struct pid_node *n); /* frees the number when nothing bears it */
+struct pid *pid_find_locked(int id);
+struct pid *pid_find_in_locked(struct pid_ns *ns, int nr);
+struct pid *pid_next_locked(struct pid_ns *ns, int after);
+/* choice may be NULL. -EAGAIN, -ENOMEM; for a choice also -EINVAL, -EPERM, -EEXIST. *out bears
+ * nothing yet; its reference is the table's. */
+int pid_alloc_locked(struct pid_ns *ns, const struct pid_choice *choice, struct pid **out);
+void pid_release_locked(struct pid *p); /* frees the numbers when nothing bears them */
+
+/* ---- pid_ns.c ---------------------------------------------------------------------------------
+ */
+void pid_ns_init(void);
+/* A process is born in its namespace, has ended, or was never really born. tasks_lock held. */
+void pid_ns_enter_locked(struct process *p);
+void pid_ns_leave_locked(struct process *p);
+void pid_ns_unborn_locked(struct process *p);
+struct process *pid_ns_reaper_locked(struct process *p); /* who gets its orphans; NULL: nobody */
+/* t is the last task of its process: if that is a namespace's init, kill and outlive all in it. */
+void pid_ns_zap(struct task *t);
 
 /* ---- task.c -----------------------------------------------------------------------------------
  */
@@ -29,7 +60,10 @@ struct process *process_new(void); /* one reference */
  */
 void task_kick(struct task *t, uint32_t notify);
 /* Enter t in its process and the tables: tasks_lock and the process's sig_lock held. */
-void task_link_locked(struct task *t, struct pid_node *n);
+void task_link_locked(struct task *t, struct pid *id);
+void process_number(struct process *p, struct pid *id); /* its number, before anyone sees it */
+/* As task_sleep, on the way out: whatever is pending. */
+void task_sleep_dying(struct task *t);
 
 /* ---- task_loop.c ------------------------------------------------------------------------------
  */
@@ -88,7 +122,7 @@ int task_unshare_namespaces(struct task *n, uint64_t flags);
  */
 void pgrp_join_locked(struct process *p, struct pgrp *g); /* takes its own reference on g */
 void pgrp_leave_locked(struct process *p);
-int session_new_locked(struct process *p, struct pid_node *n);
+int session_new_locked(struct process *p, struct pid *id);
 struct session *session_led_by(struct process *p); /* counted, or NULL */
 void session_put(struct session *s);
 bool pgrp_orphaned_locked(struct pgrp *g, struct process *ignored);
@@ -135,6 +169,7 @@ int ptrace_wait_locked(struct process *me, const struct wait_call *c, struct wai
 /* The capability rules of execve: c is a copy of old with its ids already as after the exec. */
 void cred_exec_caps(const struct cred *old, struct cred *c);
 bool cred_gained(const struct cred *old, const struct cred *next);
+void user_ns_put(struct user_ns *ns);
 
 /* ---- others -----------------------------------------------------------------------------------
  */

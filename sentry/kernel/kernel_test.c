@@ -16,13 +16,13 @@ static struct task *g_a, *g_b;
 
 static struct task *add_task(struct process *p)
 {
-    struct pid_node *n;
+    struct pid *n;
     struct task *t = task_new();
     assert_non_null(t);
     t->process = p;
     process_get(p);
     lock_acquire(&g_kernel.tasks_lock);
-    assert_int_equal(pid_alloc_locked(/*wanted=*/0, &n), 0);
+    assert_int_equal(pid_alloc_locked(g_kernel.root_pid_ns, NULL, &n), 0);
     lock_acquire(&p->sig_lock);
     task_link_locked(t, n);
     lock_release(&p->sig_lock);
@@ -33,8 +33,6 @@ static struct task *add_task(struct process *p)
 static int setup(void **state)
 {
     kernel_init(NULL);
-    g_kernel.pids = (struct tree){0};
-    g_kernel.last_pid = 0;
     g_p = process_new();
     for (int i = 0; i < RLIM_NLIMITS; i++)
         g_p->rlimits[i] = (struct rlimit64){4, 4};
@@ -45,17 +43,17 @@ static int setup(void **state)
 
 static void test_numbers(void **state)
 {
-    struct pid_node *n;
+    struct pid *n;
     LOCK_GUARD(&g_kernel.tasks_lock);
     assert_int_equal(g_a->tid, 1);
     assert_int_equal(g_b->tid, 2);
-    g_kernel.last_pid = g_kernel.pid_max - 1;
-    assert_int_equal(pid_alloc_locked(/*wanted=*/0, &n), 0);
-    assert_int_equal(n->id, 300); /* wraps above the reserved ones */
+    g_kernel.root_pid_ns->last_pid = g_kernel.root_pid_ns->pid_max - 1;
+    assert_int_equal(pid_alloc_locked(g_kernel.root_pid_ns, NULL, &n), 0);
+    assert_int_equal(pid_id(n), 300); /* wraps above the reserved ones */
     pid_release_locked(n);
     assert_null(pid_find_locked(300));
-    assert_ptr_equal(pid_next_locked(1)->task, g_b);
-    assert_null(pid_next_locked(2));
+    assert_ptr_equal(pid_next_locked(g_kernel.root_pid_ns, 1)->task, g_b);
+    assert_null(pid_next_locked(g_kernel.root_pid_ns, 2));
 }
 
 static void test_standard_signals_do_not_queue(void **state)

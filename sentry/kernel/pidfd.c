@@ -28,9 +28,15 @@ static int pidfd_fdinfo(struct file *f, char *buf, size_t size)
 {
     struct process *p = f->priv;
     lock_acquire(&p->sig_lock);
-    int pid = p->state == PROCESS_DEAD ? -1 : p->pid;
+    bool dead = p->state == PROCESS_DEAD;
     lock_release(&p->sig_lock);
-    return snprintf(buf, size, "Pid:\t%d\nNSpid:\t%d\n", pid, pid);
+    struct task *reader = task_current();
+    const struct pid_ns *ns = reader ? reader->process->pid_ns : g_kernel.root_pid_ns;
+    int nr = dead ? -1 : process_nr(p, ns);
+    int n = snprintf(buf, size, "Pid:\t%d\nNSpid:\t%d", nr, nr);
+    for (unsigned i = ns->level + 1; nr > 0 && i <= p->id->level; i++)
+        n += snprintf(buf + n, size - n, "\t%d", p->id->numbers[i].nr);
+    return n + snprintf(buf + n, size - n, "\n");
 }
 
 static int pidfd_name(struct file *f, char *buf, size_t size)

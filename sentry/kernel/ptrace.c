@@ -93,7 +93,7 @@ static void tracer_tell_locked(struct ptrace_link *l)
 {
     struct process *tracer = l->tracer;
     siginfo_t info = {.si_signo = SIGCHLD, .si_code = CLD_TRAPPED};
-    info.si_pid = l->tid;
+    info.si_pid = task_nr(l->task, tracer->pid_ns);
     info.si_uid = l->task->cred->uid;
     info.si_status = l->code & 0x7f;
     lock_acquire(&tracer->sig_lock);
@@ -138,7 +138,7 @@ static bool stop_enter(struct task *t, struct ptrace_link *l, int code, const si
         memset(&l->info, 0, sizeof(l->info));
         l->info.si_signo = SIGTRAP;
         l->info.si_code = code;
-        l->info.si_pid = t->tid;
+        l->info.si_pid = task_nr(t, l->tracer->pid_ns);
         l->info.si_uid = t->cred->uid;
     }
     l->resume_signal = 0;
@@ -353,7 +353,8 @@ static void ghost_leave_locked(struct ptrace_link *l, int wstatus)
     struct ptrace_ghost *g = tr ? malloc(sizeof(*g)) : NULL;
     if (!g)
         return;
-    *g = (struct ptrace_ghost){.tid = l->tid, .wstatus = wstatus};
+    *g = (struct ptrace_ghost){
+        .tid = l->tid, .nr = task_nr(l->task, tracer->pid_ns), .wstatus = wstatus};
     list_push_back(&tr->ghosts, &g->node);
     waitq_wake(&tracer->child_wq, ~0u);
 }
@@ -412,7 +413,7 @@ static bool wait_means(const struct wait_call *c, struct process *p, int tid)
 static void wait_tell_stop(struct ptrace_link *l, bool keep, struct wait_result *out)
 {
     memset(out, 0, sizeof(*out));
-    out->pid = l->tid;
+    out->pid = task_nr(l->task, l->tracer->pid_ns);
     out->uid = l->task->cred->uid;
     out->code = CLD_TRAPPED;
     out->status = l->code;
@@ -424,7 +425,7 @@ static void wait_tell_ghost(struct ptrace_ghost *g, bool keep, struct wait_resul
 {
     memset(out, 0, sizeof(*out));
     bool killed = g->wstatus & 0x7f;
-    out->pid = g->tid;
+    out->pid = g->nr;
     out->code = killed ? CLD_KILLED : CLD_EXITED;
     out->status = killed ? g->wstatus & 0x7f : g->wstatus >> 8 & 0xff;
     out->wstatus = g->wstatus;

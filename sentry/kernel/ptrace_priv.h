@@ -27,7 +27,7 @@ struct ptrace_link {
 /* What a dead tracee leaves for a tracer that is not its parent. */
 struct ptrace_ghost {
     struct list_node node; /* lock: tasks_lock */
-    int tid, wstatus;      /* const */
+    int tid, nr, wstatus;  /* const; nr: the number that the tracer knows */
 };
 
 struct ptrace_tracer {         /* process.children_ptrace */

@@ -46,7 +46,7 @@ static int attach_check(struct request *q, struct task *target)
 
 static int64_t do_attach(struct request *q)
 {
-    struct task *target = task_lookup(q->pid);
+    struct task *target = task_by_id(q->pid);
     if (!target)
         return -ESRCH;
     bool seize = q->op == PTRACE_SEIZE;
@@ -416,7 +416,7 @@ static int64_t do_stopped(struct request *q)
 
 int64_t ptrace_request(struct task *t, int64_t op, int pid, uint64_t addr, uint64_t data)
 {
-    struct request q = {.me = t, .op = op, .pid = pid, .addr = addr, .data = data};
+    struct request q = {.me = t, .op = op, .pid = task_means_id(t, pid), .addr = addr, .data = data};
     static const struct regset fpregs = {.size = FXSAVE_SIZE, .is_fpu = true};
     switch (op) {
     case PTRACE_TRACEME:

@@ -371,7 +371,7 @@ static int tsync_check_locked(struct task *t)
         if (o == t || o->exiting || o->leaving)
             continue;
         if (o->seccomp_mode == SECCOMP_MODE_STRICT || !chain_is_ancestor(o->seccomp, t->seccomp))
-            return o->tid;
+            return o->vtid;
     }
     return 0;
 }

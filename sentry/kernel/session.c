@@ -10,7 +10,7 @@ static void session_put_locked(struct session *s)
 {
     if (!ref_put(&s->ref))
         return;
-    struct pid_node *n = pid_find_locked(s->sid);
+    struct pid *n = pid_find_locked(s->sid);
     if (n && n->session == s) {
         n->session = NULL;
         pid_release_locked(n);
@@ -18,13 +18,13 @@ static void session_put_locked(struct session *s)
     free(s);
 }
 
-static struct pgrp *pgrp_new_locked(struct session *s, struct pid_node *n)
+static struct pgrp *pgrp_new_locked(struct session *s, struct pid *n)
 {
     struct pgrp *g = calloc(1, sizeof(*g));
     if (!g)
         return NULL;
     ref_init(&g->ref);
-    g->pgid = n->id;
+    g->pgid = pid_id(n);
     g->session = s;
     ref_get(&s->ref);
     list_init(&g->members);
@@ -39,7 +39,7 @@ static void pgrp_put_locked(struct pgrp *g)
         return;
     bug_on(!list_empty(&g->members));
     list_del(&g->node);
-    struct pid_node *n = pid_find_locked(g->pgid);
+    struct pid *n = pid_find_locked(g->pgid);
     if (n && n->pgrp == g) {
         n->pgrp = NULL;
         pid_release_locked(n);
@@ -67,13 +67,13 @@ void pgrp_join_locked(struct process *p, struct pgrp *g)
 }
 
 /* p becomes leader of a session and group of its own, numbered as p. */
-int session_new_locked(struct process *p, struct pid_node *n)
+int session_new_locked(struct process *p, struct pid *n)
 {
     struct session *s = calloc(1, sizeof(*s));
     if (!s)
         return -ENOMEM;
     ref_init(&s->ref);
-    s->sid = n->id;
+    s->sid = pid_id(n);
     s->leader = p;
     list_init(&s->pgrps);
     struct pgrp *g = pgrp_new_locked(s, n);
@@ -92,11 +92,11 @@ int process_setsid(struct task *t)
 {
     struct process *p = t->process;
     LOCK_GUARD(&g_kernel.tasks_lock);
-    struct pid_node *n = pid_find_locked(p->pid);
+    struct pid *n = pid_find_locked(p->pid);
     if (n->pgrp || n->session)
         return -EPERM;
     int r = session_new_locked(p, n);
-    return r ? r : p->pid;
+    return r ? r : p->vpid;
 }
 
 static int setpgid_check_locked(struct process *me, struct process *p)
@@ -112,7 +112,7 @@ static int setpgid_check_locked(struct process *me, struct process *p)
 
 static int setpgid_locked(struct process *me, int pid, int pgid)
 {
-    struct pid_node *n = pid_find_locked(pid);
+    struct pid *n = pid_find_locked(pid);
     struct process *p = n ? n->process : NULL;
     if (n && n->task && !p)
         return -EINVAL; /* a thread that leads nothing */
@@ -121,7 +121,7 @@ static int setpgid_locked(struct process *me, int pid, int pgid)
     int r = setpgid_check_locked(me, p);
     if (r)
         return r;
-    struct pid_node *gn = pid_find_locked(pgid);
+    struct pid *gn = pid_find_locked(pgid);
     struct pgrp *g = gn ? gn->pgrp : NULL;
     if (g) {
         if (g->session != me->pgrp->session)
@@ -142,14 +142,13 @@ static int setpgid_locked(struct process *me, int pid, int pgid)
 
 int process_setpgid(struct task *t, int pid, int pgid)
 {
-    if (!pid)
-        pid = t->process->pid;
-    if (!pgid)
-        pgid = pid;
-    if (pgid < 0)
+    struct process *p = t->process;
+    if (pgid < 0 || (!pgid && pid < 0))
         return -EINVAL;
     LOCK_GUARD(&g_kernel.tasks_lock);
-    return setpgid_locked(t->process, pid, pgid);
+    pid = pid ? pid_id_from_locked(p->pid_ns, pid) : p->pid;
+    pgid = pgid ? pid_id_from_locked(p->pid_ns, pgid) : pid;
+    return setpgid_locked(p, pid, pgid);
 }
 
 int process_pgid(struct process *p)
@@ -208,14 +207,14 @@ bool pgrp_orphaned_locked(struct pgrp *g, struct process *ignored)
 bool pgrp_is_orphaned(int pgid)
 {
     LOCK_GUARD(&g_kernel.tasks_lock);
-    struct pid_node *n = pid_find_locked(pgid);
+    struct pid *n = pid_find_locked(pgid);
     return !n || !n->pgrp || pgrp_orphaned_locked(n->pgrp, NULL);
 }
 
 bool pgrp_in_session(int pgid, int sid)
 {
     LOCK_GUARD(&g_kernel.tasks_lock);
-    struct pid_node *n = pid_find_locked(pgid);
+    struct pid *n = pid_find_locked(pgid);
     return n && n->pgrp && n->pgrp->session->sid == sid;
 }
 

@@ -96,7 +96,16 @@ static bool signal_ignored_locked(struct process *p, struct task *t, int sig)
         return false;
     uint64_t handler = p->actions[sig - 1].handler;
     return handler == (uint64_t)SIG_IGN ||
-           (handler == (uint64_t)SIG_DFL && signal_default_ignored(sig));
+           (handler == (uint64_t)SIG_DFL && (signal_default_ignored(sig) || p->unkillable));
+}
+
+/* The init of a PID namespace hears nothing that it has no handler for, but for SIGKILL and SIGSTOP
+ * from above its namespace (and from the sentry itself). */
+static bool signal_spared_locked(struct process *p, int sig)
+{
+    struct task *sender = task_current();
+    return p->unkillable && (SIGMASK(sig) & SIGS_UNBLOCKABLE) && sender &&
+           process_nr(sender->process, p->pid_ns);
 }
 
 static bool signal_wanted_by(struct task *t, int sig)
@@ -238,8 +247,10 @@ int signal_queue_locked(struct task *t, struct process *p, int sig, const siginf
     struct sigpending *sp = t ? &t->pending : &p->shared_pending;
     if (p->state == PROCESS_ZOMBIE || p->state == PROCESS_DEAD || (t && t->exiting))
         return 0;
+    if (signal_spared_locked(p, sig))
+        return 0;
     signal_prepare_locked(p, sig);
-    if (sig != SIGKILL && signal_ignored_locked(p, t, sig))
+    if (!(SIGMASK(sig) & SIGS_UNBLOCKABLE) && signal_ignored_locked(p, t, sig))
         return 0;
     if (!(sig < SIGRTMIN_K && (sp->set & SIGMASK(sig)))) {
         int r = signal_enqueue_locked(p, sp, sig, info);
@@ -274,7 +285,7 @@ int signal_send_process(struct process *p, int sig, const siginfo_t *info)
 int signal_send_pgrp(int pgid, int sig, const siginfo_t *info)
 {
     LOCK_GUARD(&g_kernel.tasks_lock);
-    struct pid_node *n = pid_find_locked(pgid);
+    struct pid *n = pid_find_locked(pgid);
     if (!n || !n->pgrp)
         return -ESRCH;
     struct process *p;
@@ -292,6 +303,8 @@ void signal_force(struct task *t, int sig, const siginfo_t *info)
         act->handler = (uint64_t)SIG_DFL;
         act->flags = 0;
     }
+    if (act->handler == (uint64_t)SIG_DFL)
+        p->unkillable = false;
     t->blocked &= ~SIGMASK(sig);
     if (!(t->pending.set & SIGMASK(sig)))
         signal_enqueue_locked(p, &t->pending, sig, info);
@@ -336,7 +349,7 @@ static void signal_child_info(struct process *child, int code, int status, sigin
     memset(info, 0, sizeof(*info));
     info->si_signo = SIGCHLD;
     info->si_code = code;
-    info->si_pid = child->pid;
+    info->si_pid = process_nr(child, child->parent->pid_ns);
     info->si_uid = child->leader ? child->leader->cred->uid : 0;
     info->si_status = status;
     process_cpu_times(child, &utime, &stime);

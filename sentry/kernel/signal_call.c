@@ -131,13 +131,28 @@ static void info_from(struct task *t, int sig, int code, siginfo_t *info)
     memset(info, 0, sizeof(*info));
     info->si_signo = sig;
     info->si_code = code;
-    info->si_pid = t->process->pid;
+    info->si_pid = t->process->vpid;
     info->si_uid = t->cred->uid;
 }
 
-/* Linux looks at the number only once it has found whom to tell. */
-static int kill_process(struct task *t, struct process *p, int sig, const siginfo_t *info)
+/* The number by which the target knows the sender: only what comes from itself or from above in the
+ * tree of namespaces can differ. */
+static const siginfo_t *info_for(struct task *t, struct process *p, const siginfo_t *info,
+                                 siginfo_t *room)
 {
+    if (p->pid_ns == t->process->pid_ns)
+        return info;
+    *room = *info;
+    if (info->si_pid == t->process->vpid || !process_nr(t->process, p->pid_ns))
+        room->si_pid = process_nr(t->process, p->pid_ns);
+    return room;
+}
+
+/* Linux looks at the number of the signal only once it has found whom to tell. */
+int signal_kill_process(struct task *t, struct process *p, int sig, const siginfo_t *info)
+{
+    siginfo_t room;
+    info = info_for(t, p, info, &room);
     int r = sig < 0 || sig > SIG_COUNT ? -EINVAL : signal_may_send(t, p, sig);
     return r ? r : signal_send_process(p, sig, info);
 }
@@ -147,7 +162,7 @@ int signal_kill_pid(struct task *t, int pid, int sig, const siginfo_t *info)
     struct process *p = process_lookup(pid);
     if (!p)
         return -ESRCH;
-    int r = kill_process(t, p, sig, info);
+    int r = signal_kill_process(t, p, sig, info);
     process_put(p);
     return r;
 }
@@ -160,9 +175,10 @@ static int kill_many(struct task *t, int pgid, int sig, const siginfo_t *info)
     struct process *p;
     while ((p = process_next(after))) {
         after = p->pid;
-        bool want = pgid ? process_pgid(p) == pgid : p != g_kernel.init && p != t->process;
+        bool want = pgid ? process_pgid(p) == pgid
+                         : process_nr(p, t->process->pid_ns) > 1 && p != t->process;
         if (want) {
-            int r = kill_process(t, p, sig, info);
+            int r = signal_kill_process(t, p, sig, info);
             if (!pgid && (r != -EPERM || result == -ESRCH))
                 result = r == -EPERM ? 0 : r;
             else if (pgid && (!r || result))
@@ -183,7 +199,7 @@ int signal_kill(struct task *t, int pid, int sig)
         return signal_kill_pid(t, pid, sig, &info);
     if (pid == -1)
         return kill_many(t, 0, sig, &info);
-    return kill_many(t, pid ? -pid : process_pgid(t->process), sig, &info);
+    return kill_many(t, pid ? task_means_id(t, -pid) : process_pgid(t->process), sig, &info);
 }
 
 int signal_tgkill(struct task *t, int tgid, int tid, int sig, const siginfo_t *given)
@@ -195,11 +211,13 @@ int signal_tgkill(struct task *t, int tgid, int tid, int sig, const siginfo_t *g
         return -ESRCH;
     siginfo_t info;
     info_from(t, sig, SI_TKILL, &info);
-    int r = tgid > 0 && target->process->pid != tgid ? -ESRCH : 0;
+    int r = tgid > 0 && process_nr(target->process, t->process->pid_ns) != tgid ? -ESRCH : 0;
     if (!r)
         r = sig < 0 || sig > SIG_COUNT ? -EINVAL : signal_may_send(t, target->process, sig);
+    siginfo_t room;
     if (!r)
-        r = signal_send_task(target, sig, given ? given : &info);
+        r = signal_send_task(target, sig,
+                             info_for(t, target->process, given ? given : &info, &room));
     task_put(target);
     return r;
 }

@@ -171,9 +171,17 @@ static void stop_begin(struct task *t, int sig)
 /* ---- doing what it says
  * --------------------------------------------------------------------------- */
 
+/* A namespace's init gets here with what it had blocked when it came; kills it otherwise only what
+ * was meant to. */
+static bool deliver_spared(struct process *p, int sig)
+{
+    LOCK_GUARD(&p->sig_lock);
+    return p->unkillable && !(SIGMASK(sig) & SIGS_UNBLOCKABLE);
+}
+
 static void deliver_default(struct task *t, int sig)
 {
-    if (signal_default_ignored(sig))
+    if (signal_default_ignored(sig) || deliver_spared(t->process, sig))
         return;
     if (SIGMASK(sig) & SIGS_STOP) {
         stop_begin(t, sig);

@@ -70,6 +70,7 @@ static void process_free(struct process *p)
     lock_destroy(&p->sig_lock);
     sighand_put(p->sighand);
     free(p->rlimits);
+    pid_put(p->id);
     free(p);
 }
 
@@ -81,6 +82,9 @@ static void task_free(struct task *t)
     if (t->mount_ns)
         mount_ns_put(t->mount_ns);
     seccomp_put(t);
+    pid_put(t->id);
+    if (t->child_pid_ns)
+        pid_ns_put(t->child_pid_ns);
     if (t->process)
         process_put(t->process);
     lock_destroy(&t->lock);
@@ -112,54 +116,123 @@ void process_put(struct process *p)
 /* ---- lookup -----------------------------------------------------------------------------------
  */
 
-struct task *task_lookup(int tid)
+/* The namespace whose numbers the caller uses. */
+static struct pid_ns *lookup_ns(void)
 {
-    LOCK_GUARD(&g_kernel.tasks_lock);
-    struct pid_node *n = pid_find_locked(tid);
-    if (!n || !n->task)
-        return NULL;
-    task_get(n->task);
-    return n->task;
+    struct task *t = task_current();
+    return t ? t->process->pid_ns : g_kernel.root_pid_ns;
 }
 
-struct process *process_lookup(int pid)
+static struct task *task_find(struct pid_ns *ns, int nr)
 {
     LOCK_GUARD(&g_kernel.tasks_lock);
-    struct pid_node *n = pid_find_locked(pid);
-    if (!n || !n->process)
+    struct pid *id = pid_find_in_locked(ns, nr);
+    if (!id || !id->task)
         return NULL;
-    process_get(n->process);
-    return n->process;
+    task_get(id->task);
+    return id->task;
+}
+
+static struct process *process_find(struct pid_ns *ns, int nr)
+{
+    LOCK_GUARD(&g_kernel.tasks_lock);
+    struct pid *id = pid_find_in_locked(ns, nr);
+    if (!id || !id->process)
+        return NULL;
+    process_get(id->process);
+    return id->process;
+}
+
+struct task *task_lookup(int nr)
+{
+    return task_find(lookup_ns(), nr);
+}
+
+struct process *process_lookup(int nr)
+{
+    return process_find(lookup_ns(), nr);
+}
+
+struct task *task_by_id(int id)
+{
+    return task_find(g_kernel.root_pid_ns, id);
+}
+
+struct process *process_by_id(int id)
+{
+    return process_find(g_kernel.root_pid_ns, id);
+}
+
+struct process *process_next_in(struct pid_ns *ns, int after)
+{
+    LOCK_GUARD(&g_kernel.tasks_lock);
+    struct pid *id = pid_next_locked(ns, after);
+    while (id && !id->process)
+        id = pid_next_locked(ns, pid_nr(id, ns));
+    if (!id)
+        return NULL;
+    process_get(id->process);
+    return id->process;
 }
 
 struct process *process_next(int after)
 {
-    LOCK_GUARD(&g_kernel.tasks_lock);
-    struct pid_node *n = pid_next_locked(after);
-    while (n && !n->process)
-        n = pid_next_locked(n->id);
-    if (!n)
-        return NULL;
-    process_get(n->process);
-    return n->process;
+    return process_next_in(g_kernel.root_pid_ns, after);
 }
 
-struct task *task_next(struct process *p, int after)
+struct task *task_next_in(struct process *p, struct pid_ns *ns, int after)
 {
     LOCK_GUARD(&g_kernel.tasks_lock);
     struct task *t, *best = NULL;
-    list_for_each(t, &p->tasks, process_node) if (t->tid > after && (!best || t->tid < best->tid))
-        best = t;
+    int least = 0;
+    list_for_each(t, &p->tasks, process_node)
+    {
+        int nr = task_nr(t, ns);
+        if (nr > after && (!best || nr < least))
+            best = t, least = nr;
+    }
     if (best)
         task_get(best);
     return best;
 }
 
-void task_link_locked(struct task *t, struct pid_node *n)
+struct task *task_next(struct process *p, int after)
+{
+    return task_next_in(p, g_kernel.root_pid_ns, after);
+}
+
+int process_nr(const struct process *p, const struct pid_ns *ns)
+{
+    return ns == p->pid_ns ? p->vpid : ns->level ? pid_nr(p->id, ns) : p->pid;
+}
+
+int task_nr(const struct task *t, const struct pid_ns *ns)
+{
+    return ns == t->process->pid_ns ? t->vtid : ns->level ? pid_nr(t->id, ns) : t->tid;
+}
+
+int task_nr_of(struct task *t, const struct pid_ns *ns)
+{
+    LOCK_GUARD(&g_kernel.tasks_lock);
+    return task_nr(t, ns);
+}
+
+void process_number(struct process *p, struct pid *id)
+{
+    p->id = pid_get(id);
+    p->pid = pid_id(id);
+    p->pid_ns = id->numbers[id->level].ns;
+    p->vpid = id->numbers[id->level].nr;
+    id->process = p;
+}
+
+void task_link_locked(struct task *t, struct pid *id)
 {
     struct process *p = t->process;
-    t->tid = n->id;
-    n->task = t;
+    t->id = pid_get(id);
+    t->tid = pid_id(id);
+    t->vtid = id->numbers[id->level].nr;
+    id->task = t;
     list_push_back(&p->tasks, &t->process_node);
     p->task_count++;
     g_kernel.task_count++;
@@ -248,11 +321,8 @@ static void park_leave(struct task *t)
                                 __ATOMIC_RELAXED);
 }
 
-int task_sleep(struct task *t, int64_t deadline_ns, bool interruptible)
+static int task_park(struct task *t, int64_t deadline_ns)
 {
-    lock_check_none_held();
-    if (interruptible ? signal_pending(t) : signal_fatal_pending(t))
-        return -ERESTARTSYS;
     uint32_t seen = t->park_seen;
     if (!__atomic_compare_exchange_n(&t->park, &seen, t->park_seen | 1, /*weak=*/false,
                                      __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
@@ -265,6 +335,20 @@ int task_sleep(struct task *t, int64_t deadline_ns, bool interruptible)
     if (stopped) /* time asleep is not system time */
         t->asleep_ns += time_now() - slept_from;
     return r == -ETIMEDOUT ? r : 0;
+}
+
+int task_sleep(struct task *t, int64_t deadline_ns, bool interruptible)
+{
+    lock_check_none_held();
+    if (interruptible ? signal_pending(t) : signal_fatal_pending(t))
+        return -ERESTARTSYS;
+    return task_park(t, deadline_ns);
+}
+
+void task_sleep_dying(struct task *t)
+{
+    lock_check_none_held();
+    (void)task_park(t, DEADLINE_NONE);
 }
 
 static void task_waiter_wake(struct waiter *w, unsigned events)

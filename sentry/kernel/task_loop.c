@@ -320,8 +320,8 @@ void task_thread_run(struct task *t)
 {
     t_current = t;
     if (t->set_child_tid) {
-        int32_t tid = t->tid;
-        (void)!uaccess_write_obj(t->mm, uaddr(t->set_child_tid), &tid);
+        int32_t nr = t->vtid;
+        (void)!uaccess_write_obj(t->mm, uaddr(t->set_child_tid), &nr);
     }
     task_loop(t);
     task_exit(t);

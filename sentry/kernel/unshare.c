@@ -1,5 +1,5 @@
 /* unshare(2), and the namespaces that clone makes. Real: files, fs, mounts, UTS names are shared by
- * the sandbox and may be set by whoever has the right. PID and time namespaces do not exist. */
+ * the sandbox and may be set by whoever has the right. Time namespaces do not exist. */
 #include "kernel/kernel_priv.h"
 
 #include "fs/vfs.h"
@@ -49,9 +49,23 @@ static int unshare_mounts(struct task *n)
     return 0;
 }
 
+/* For the children: a task's own namespace never changes. */
+static int unshare_pids(struct task *n)
+{
+    struct pid_ns *old = n->child_pid_ns, *ns;
+    int r = pid_ns_new(old, n->cred->user_ns, &ns);
+    if (r)
+        return r;
+    n->child_pid_ns = ns;
+    pid_ns_put(old);
+    return 0;
+}
+
 int task_unshare_namespaces(struct task *n, uint64_t flags)
 {
     int r = flags & CLONE_NEWUSER ? unshare_user(n) : 0;
+    if (!r && (flags & CLONE_NEWPID))
+        r = unshare_pids(n);
     if (!r && (flags & CLONE_NEWNS))
         r = unshare_mounts(n);
     return r;
@@ -106,7 +120,8 @@ int64_t task_unshare(struct task *t, uint64_t flags)
     if ((flags & (CLONE_THREAD | CLONE_SIGHAND | CLONE_VM | CLONE_NEWUSER)) &&
         !unshare_is_single(t))
         return -EINVAL;
-    if (flags & (CLONE_NEWPID | CLONE_NEWTIME))
+    if ((flags & CLONE_NEWTIME) ||
+        ((flags & CLONE_NEWPID) && t->child_pid_ns != t->process->pid_ns))
         return -EINVAL;
     if ((flags & UNSHARE_SYSTEM) && !(flags & CLONE_NEWUSER) &&
         !cred_has_cap(t->cred, CAP_SYS_ADMIN))

@@ -28,7 +28,7 @@ static bool wait_is_meant_locked(const struct wait_call *c, struct process *me, 
 static void wait_fill(struct process *p, int code, int status, int wstatus, struct wait_result *out)
 {
     memset(out, 0, sizeof(*out));
-    out->pid = p->pid;
+    out->pid = process_nr(p, p->parent->pid_ns);
     out->uid = p->leader ? p->leader->cred->uid : 0;
     out->code = code;
     out->status = status;

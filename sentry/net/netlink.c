@@ -31,7 +31,7 @@ static int netlink_bind(struct task *t, struct socket *s, const struct net_addr 
         return -EINVAL;
     struct sockaddr_nl mine = *nl;
     if (!mine.nl_pid)
-        mine.nl_pid = t->process->pid;
+        mine.nl_pid = t->process->vpid;
     LOCK_GUARD(&g_net_lock);
     memcpy(&s->local.ss, &mine, sizeof(mine));
     s->local.size = sizeof(mine);

@@ -229,6 +229,16 @@ static int give(void *out, unsigned *size, const void *v, unsigned have)
     return 0;
 }
 
+/* The peer's number as the caller knows it. */
+static int give_peer_cred(void *out, unsigned *size, const struct ucred *peer)
+{
+    struct ucred c = *peer;
+    struct task *t = task_current();
+    if (t)
+        c.pid = task_sees_id(t, c.pid);
+    return give(out, size, &c, sizeof(c));
+}
+
 static int give_int(void *out, unsigned *size, int v)
 {
     return give(out, size, &v, sizeof(v));
@@ -278,7 +288,7 @@ static int get_socket_level(struct socket *s, int name, void *v, unsigned *size)
         if (!s->peer_cred.pid)
             return give(v, size, &(struct ucred){.pid = 0, .uid = -1, .gid = -1},
                         sizeof(struct ucred));
-        return give(v, size, &s->peer_cred, sizeof(s->peer_cred));
+        return give_peer_cred(v, size, &s->peer_cred);
     case SO_PEERGROUPS:
         return give(v, size, "", 0);
     case SO_NO_CHECK:

@@ -168,7 +168,7 @@ int64_t sys_capset(struct task *t, const struct sysargs *a)
     int words = cap_version(t, a->v[0], &h);
     if (words < 0)
         return words;
-    if (h.pid && h.pid != t->tid)
+    if (h.pid && h.pid != t->vtid)
         return -EPERM;
     if (uaccess_read(t->mm, d, uaddr(a->v[1]), words * sizeof(d[0])))
         return -EFAULT;

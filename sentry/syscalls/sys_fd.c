@@ -124,7 +124,7 @@ static int64_t lock_get(struct task *t, struct file *f, struct uaddr ua, struct 
         in->whence = SEEK_SET;
         in->start = l->start;
         in->size = l->end == INT64_MAX ? 0 : l->end - l->start + 1;
-        in->pid = l->pid;
+        in->pid = task_sees_id(t, l->pid);
     }
     return uaccess_write_obj(t->mm, ua, in);
 }
@@ -196,8 +196,9 @@ static int64_t owner_set(struct task *t, int fd, struct file *f, int type, int p
     if (type < F_OWNER_TID || type > F_OWNER_PGRP || pid < 0)
         return -EINVAL;
     bool ok = owner_allowed(t, type, pid);
+    int id = task_means_id(t, pid);
     LOCK_GUARD(&f->lock);
-    f->async_owner = ok ? pid : 0;
+    f->async_owner = ok && id != PID_NOBODY ? id : 0;
     f->async_owner_type = type;
     f->async_fd = fd;
     return 0;
@@ -211,10 +212,13 @@ static int64_t fcntl_setown(struct task *t, int fd, struct file *f, int64_t arg)
     return owner_set(t, fd, f, who < 0 ? F_OWNER_PGRP : F_OWNER_PID, who < 0 ? -who : who);
 }
 
-static int64_t fcntl_getown(struct file *f)
+static int64_t fcntl_getown(struct task *t, struct file *f)
 {
-    LOCK_GUARD(&f->lock);
-    return f->async_owner_type == F_OWNER_PGRP ? -f->async_owner : f->async_owner;
+    lock_acquire(&f->lock);
+    int id = f->async_owner, type = f->async_owner_type;
+    lock_release(&f->lock);
+    int nr = task_sees_id(t, id);
+    return type == F_OWNER_PGRP ? -nr : nr;
 }
 
 static int64_t fcntl_owner_ex(struct task *t, int fd, struct file *f, int cmd, struct uaddr ua)
@@ -227,6 +231,7 @@ static int64_t fcntl_owner_ex(struct task *t, int fd, struct file *f, int cmd, s
     lock_acquire(&f->lock);
     o = (struct owner_ex){f->async_owner ? f->async_owner_type : F_OWNER_PID, f->async_owner};
     lock_release(&f->lock);
+    o.pid = task_sees_id(t, o.pid);
     return uaccess_write_obj(t->mm, ua, &o);
 }
 
@@ -325,7 +330,7 @@ static int64_t fcntl_io(struct task *t, int fd, struct file *f, int cmd, uint64_
     case F_SETOWN:
         return fcntl_setown(t, fd, f, arg);
     case F_GETOWN:
-        return fcntl_getown(f);
+        return fcntl_getown(t, f);
     case F_SETOWN_EX:
     case F_GETOWN_EX:
         return fcntl_owner_ex(t, fd, f, cmd, uaddr(arg));

@@ -60,6 +60,8 @@ static int import_sized(struct task *t, void *dst, size_t known, uint64_t ua, ui
     return 0;
 }
 
+#define CLONE_SET_TID_MAX 32
+
 static int clone3_check(const struct clone_args *k)
 {
     if (k->flags & ~CLONE3_KNOWN || k->exit_signal & ~(uint64_t)CSIGNAL || k->exit_signal > 64)
@@ -70,25 +72,7 @@ static int clone3_check(const struct clone_args *k)
         return -EINVAL;
     if (!k->stack != !k->stack_size || (!k->set_tid) != (!k->set_tid_size))
         return -EINVAL;
-    return k->set_tid_size > 32 ? -EINVAL : 0;
-}
-
-/* There is one PID namespace: one number at most. */
-static int clone3_set_tid(struct task *t, const struct clone_args *k, struct clone_call *c)
-{
-    int32_t tid;
-    if (!k->set_tid_size)
-        return 0;
-    if (k->set_tid_size > 1)
-        return -EINVAL;
-    if (uaccess_read_obj(t->mm, &tid, uaddr(k->set_tid)))
-        return -EFAULT;
-    if (tid < 1 || tid >= g_kernel.pid_max)
-        return -EINVAL;
-    if (!cred_has_cap(t->cred, CAP_SYS_ADMIN) && !cred_has_cap(t->cred, CAP_CHECKPOINT_RESTORE))
-        return -EPERM;
-    c->set_tid = tid;
-    return 0;
+    return k->set_tid_size > CLONE_SET_TID_MAX ? -EINVAL : 0;
 }
 
 /* No descriptor here leads to a control group. */
@@ -107,11 +91,14 @@ int64_t sys_clone3(struct task *t, const struct sysargs *a)
         return -E2BIG;
     if (size < 64)
         return -EINVAL;
+    int32_t set_tid[CLONE_SET_TID_MAX];
     int r = import_sized(t, &k, sizeof(k), a->v[0], size);
     if (!r)
         r = clone3_check(&k);
     if (!r)
         r = clone3_cgroup(t, &k, size);
+    if (!r && k.set_tid_size)
+        r = uaccess_read(t->mm, set_tid, uaddr(k.set_tid), k.set_tid_size * sizeof(set_tid[0]));
     if (r)
         return r;
     struct clone_call c = {.flags = k.flags,
@@ -120,9 +107,10 @@ int64_t sys_clone3(struct task *t, const struct sysargs *a)
                            .child_tid = k.child_tid,
                            .parent_tid = k.parent_tid,
                            .stack = k.stack ? k.stack + k.stack_size : 0,
-                           .tls = k.tls};
-    r = clone3_set_tid(t, &k, &c);
-    return r ? r : task_clone(t, &c);
+                           .tls = k.tls,
+                           .set_tid = set_tid,
+                           .set_tid_count = k.set_tid_size};
+    return task_clone(t, &c);
 }
 
 int64_t sys_unshare(struct task *t, const struct sysargs *a)
@@ -194,11 +182,12 @@ int64_t sys_wait4(struct task *t, const struct sysargs *a)
         return -EINVAL;
     if (pid == INT32_MIN)
         return -ESRCH;
-    struct wait_call c = {.type = P_PID, .id = pid, .options = options | WEXITED};
+    struct wait_call c = {
+        .type = P_PID, .id = task_means_id(t, pid), .options = options | WEXITED};
     if (pid == -1)
         c.type = P_ALL;
     else if (pid <= 0)
-        c.type = P_PGID, c.id = pid ? -pid : process_pgid(t->process);
+        c.type = P_PGID, c.id = pid ? task_means_id(t, -pid) : process_pgid(t->process);
     int64_t r = process_wait(t, &c, &res);
     if (r <= 0)
         return r;
@@ -232,12 +221,14 @@ static int waitid_target(struct task *t, struct wait_call *c, bool *nonblock)
     case P_ALL:
         return 0;
     case P_PID:
-        return c->id <= 0 ? -EINVAL : 0;
+        if (c->id <= 0)
+            return -EINVAL;
+        c->id = task_means_id(t, c->id);
+        return 0;
     case P_PGID:
         if (c->id < 0)
             return -EINVAL;
-        if (!c->id)
-            c->id = process_pgid(t->process);
+        c->id = c->id ? task_means_id(t, c->id) : process_pgid(t->process);
         return 0;
     case P_PIDFD:
         return c->id < 0 ? -EINVAL : waitid_pidfd(t, c, nonblock);
@@ -294,23 +285,23 @@ int64_t sys_waitid(struct task *t, const struct sysargs *a)
 
 int64_t sys_getpid(struct task *t, const struct sysargs *a)
 {
-    return t->process->pid;
+    return t->process->vpid;
 }
 
 int64_t sys_gettid(struct task *t, const struct sysargs *a)
 {
-    return t->tid;
+    return t->vtid;
 }
 
 int64_t sys_getppid(struct task *t, const struct sysargs *a)
 {
-    return process_ppid(t->process);
+    return task_sees_id(t, process_ppid(t->process));
 }
 
 int64_t sys_set_tid_address(struct task *t, const struct sysargs *a)
 {
     t->clear_child_tid = a->v[0];
-    return t->tid;
+    return t->vtid;
 }
 
 /* ---- pidfd ------------------------------------------------------------------------------------
@@ -352,7 +343,7 @@ static int pidfd_siginfo(struct task *t, struct process *p, int sig, uint64_t ua
     memset(info, 0, sizeof(*info));
     info->si_signo = sig;
     info->si_code = SI_USER;
-    info->si_pid = t->process->pid;
+    info->si_pid = t->process->vpid;
     info->si_uid = t->cred->uid;
     if (!ua)
         return 0;
@@ -376,8 +367,8 @@ int64_t sys_pidfd_send_signal(struct task *t, const struct sysargs *a)
         return -EBADF;
     int64_t r = sig < 0 || sig > SIG_COUNT ? -EINVAL : pidfd_siginfo(t, p, sig, a->v[2], &info);
     if (!r) { /* the number must still be the process's own */
-        struct process *now = process_lookup(p->pid);
-        r = now == p ? signal_kill_pid(t, p->pid, sig, &info) : -ESRCH;
+        struct process *now = process_by_id(p->pid);
+        r = now == p ? signal_kill_process(t, p, sig, &info) : -ESRCH;
         if (now)
             process_put(now);
     }
@@ -392,7 +383,7 @@ int64_t sys_pidfd_getfd(struct task *t, const struct sysargs *a)
     struct process *p = pidfd_lookup(t, (int)a->v[0]);
     if (!p)
         return -EBADF;
-    struct task *target = task_lookup(p->pid);
+    struct task *target = task_by_id(p->pid);
     process_put(p);
     if (!target)
         return -ESRCH;

@@ -50,7 +50,7 @@ static int nice_may(struct task *t, struct task *o, int nice)
 
 struct prio_walk {
     struct task *t;
-    int which, who;
+    int which, who, id; /* id: whom who means */
     bool set;
     int nice;   /* to set */
     int best;   /* highest priority found, as 20-nice */
@@ -61,9 +61,9 @@ static bool prio_matches(const struct prio_walk *w, struct process *p, struct ta
 {
     switch (w->which) {
     case PRIO_PROCESS:
-        return o->tid == w->who;
+        return o->tid == w->id;
     case PRIO_PGRP:
-        return process_pgid(p) == w->who;
+        return process_pgid(p) == w->id;
     default: {
         struct cred *c = task_cred_get(o);
         bool same = c->uid == (uint32_t)w->who;
@@ -108,10 +108,11 @@ static int prio_prepare(struct task *t, const struct sysargs *a, struct prio_wal
     *w = (struct prio_walk){.t = t, .which = a->v[0], .who = a->v[1], .result = -ESRCH};
     if (w->which < PRIO_PROCESS || w->which > PRIO_USER)
         return -EINVAL;
+    w->id = task_means_id(t, w->who);
     if (!w->who)
-        w->who = w->which == PRIO_PROCESS ? t->tid
-                 : w->which == PRIO_PGRP  ? process_pgid(t->process)
-                                          : (int)t->cred->uid;
+        w->id = w->which == PRIO_PROCESS ? t->tid : process_pgid(t->process);
+    if (!w->who && w->which == PRIO_USER)
+        w->who = t->cred->uid;
     return 0;
 }
 

@@ -15,19 +15,19 @@ int64_t sys_setsid(struct task *t, const struct sysargs *a)
 
 int64_t sys_getpgrp(struct task *t, const struct sysargs *a)
 {
-    return process_pgid(t->process);
+    return task_sees_id(t, process_pgid(t->process));
 }
 
 static int64_t of_pid(struct task *t, int pid, int (*get)(struct process *p))
 {
     if (!pid)
-        return get(t->process);
+        return task_sees_id(t, get(t->process));
     struct task *o = task_lookup(pid); /* any thread's number will do */
     if (!o)
         return -ESRCH;
     int r = get(o->process);
     task_put(o);
-    return r ? r : -ESRCH;
+    return r ? task_sees_id(t, r) : -ESRCH;
 }
 
 int64_t sys_getpgid(struct task *t, const struct sysargs *a)

@@ -172,7 +172,7 @@ int64_t sys_rt_sigqueueinfo(struct task *t, const struct sysargs *a)
 {
     siginfo_t info;
     int pid = a->v[0], sig = a->v[1];
-    int r = info_import(t, a->v[2], sig, pid == t->process->pid, &info);
+    int r = info_import(t, a->v[2], sig, pid == t->process->vpid, &info);
     if (r)
         return r;
     return signal_kill_pid(t, pid, sig, &info);
@@ -184,6 +184,6 @@ int64_t sys_rt_tgsigqueueinfo(struct task *t, const struct sysargs *a)
     int tgid = a->v[0], tid = a->v[1], sig = a->v[2];
     if (tgid <= 0 || tid <= 0)
         return -EINVAL;
-    int r = info_import(t, a->v[3], sig, tid == t->tid, &info);
+    int r = info_import(t, a->v[3], sig, tid == t->vtid, &info);
     return r ? r : signal_tgkill(t, tgid, tid, sig, &info);
 }

@@ -228,7 +228,8 @@ static int take_creds(struct task *t, struct net_msg *m, const char *data, size_
     if (size < sizeof(m->creds))
         return -EINVAL;
     memcpy(&m->creds, data, sizeof(m->creds));
-    bool pid_ok = m->creds.pid == t->process->pid || cred_has_cap(c, CAP_SYS_ADMIN);
+    bool pid_ok = m->creds.pid == t->process->vpid || cred_has_cap(c, CAP_SYS_ADMIN);
+    m->creds.pid = task_means_id(t, m->creds.pid);
     bool uid_ok = m->creds.uid == c->uid || m->creds.uid == c->euid || m->creds.uid == c->suid ||
                   cred_has_cap(c, CAP_SETUID);
     bool gid_ok = m->creds.gid == c->gid || m->creds.gid == c->egid || m->creds.gid == c->sgid ||
@@ -330,6 +331,7 @@ static int control_export(struct task *t, struct net_msg *m, const struct guest_
                             .out_flags = &m->out_flags};
     int err = 0;
     if (m->has_creds) {
+        m->creds.pid = task_sees_id(t, m->creds.pid);
         if (o.left >= CMSG_LEN(sizeof(m->creds)))
             err = control_put(&o, SCM_CREDENTIALS, &m->creds, sizeof(m->creds));
         else

@@ -252,7 +252,7 @@ static int64_t tty_get_pgrp(struct tty *tty, struct task *t, uint64_t arg, bool 
 {
     if (!master && !tty_is_controlling(tty, t))
         return -ENOTTY;
-    int pgid = tty_foreground(tty);
+    int pgid = task_sees_id(t, tty_foreground(tty));
     return uaccess_write_obj(t->mm, uaddr(arg), &pgid);
 }
 
@@ -263,6 +263,7 @@ static int64_t tty_get_sid(struct tty *tty, struct task *t, uint64_t arg, bool m
     lock_acquire(&g_kernel.tasks_lock);
     int sid = tty->session ? tty->session->sid : 0;
     lock_release(&g_kernel.tasks_lock);
+    sid = task_sees_id(t, sid);
     return sid ? uaccess_write_obj(t->mm, uaddr(arg), &sid) : -ENOTTY;
 }
 
@@ -305,7 +306,7 @@ static int64_t tty_set_pgrp(struct tty *tty, struct task *t, uint64_t arg)
         return -ENOTTY;
     if (uaccess_read_obj(t->mm, &pgid, uaddr(arg)))
         return -EFAULT;
-    return pgid < 0 ? -EINVAL : tty_foreground_set(tty, t, pgid);
+    return pgid < 0 ? -EINVAL : tty_foreground_set(tty, t, task_means_id(t, pgid));
 }
 
 int64_t tty_job_ioctl(struct tty *tty, struct task *t, unsigned cmd, uint64_t arg, bool master)

@@ -323,8 +323,8 @@ static const struct proc_entry g_attr[] = {
 
 static int tid_next(const struct proc_ctx *c, int after)
 {
-    struct task *t = c->p ? task_next(c->p, after) : NULL;
-    int tid = t ? t->tid : -1;
+    struct task *t = c->p ? task_next_in(c->p, c->ns, after) : NULL;
+    int tid = t ? task_nr_of(t, c->ns) : -1;
     if (t)
         task_put(t);
     return tid;
@@ -332,7 +332,7 @@ static int tid_next(const struct proc_ctx *c, int after)
 
 static bool tid_has(const struct proc_ctx *c, int tid)
 {
-    struct task *t = task_lookup(tid);
+    struct task *t = task_by_id(pid_id_from(c->ns, tid));
     bool ours = t && t->process == c->p;
     if (t)
         task_put(t);

@@ -9,7 +9,7 @@
 #define USER_HZ 100
 
 struct ids { /* read under tasks_lock */
-    int ppid, pgid, sid, tty_nr, tpgid, threads, nice, policy, priority;
+    int nr, ppid, pgid, sid, tty_nr, tpgid, threads, nice, policy, priority;
 };
 
 static void ids_get(const struct proc_ctx *c, struct ids *out)
@@ -18,12 +18,14 @@ static void ids_get(const struct proc_ctx *c, struct ids *out)
     lock_acquire(&g_kernel.tasks_lock);
     struct pgrp *g = c->p->pgrp;
     struct session *s = g ? g->session : NULL;
-    out->ppid = c->p->parent ? c->p->parent->pid : 0;
+    out->ppid = c->p->parent ? process_nr(c->p->parent, c->ns) : 0;
+    out->nr = c->t ? task_nr(c->t, c->ns) : process_nr(c->p, c->ns);
     out->threads = c->p->task_count;
     if (g) {
-        out->pgid = g->pgid;
-        out->sid = s->sid;
+        out->pgid = pid_id_to_locked(c->ns, g->pgid);
+        out->sid = pid_id_to_locked(c->ns, s->sid);
         tty_session_numbers_locked(s, &out->tty_nr, &out->tpgid);
+        out->tpgid = pid_id_to_locked(c->ns, out->tpgid);
     }
     lock_release(&g_kernel.tasks_lock);
 }
@@ -116,8 +118,8 @@ int proc_show_stat(struct pbuf *b, const struct proc_ctx *c)
     int64_t start = c->p->start_ns, boot = 0;
     if (!time_clock_get(CLOCK_BOOTTIME, &boot)) /* start_ns is monotonic */
         start += boot - time_now();
-    pb_printf(b, "%d (%s) %c %d %d %d %d %d %u ", c->one_thread ? c->t->tid : c->p->pid, comm,
-              process_state_char(c->p), ids.ppid, ids.pgid, ids.sid, ids.tty_nr, ids.tpgid,
+    pb_printf(b, "%d (%s) %c %d %d %d %d %d %u ", c->one_thread ? ids.nr : process_nr(c->p, c->ns),
+              comm, process_state_char(c->p), ids.ppid, ids.pgid, ids.sid, ids.tty_nr, ids.tpgid,
               0x400000u);
     pb_printf(b, "%lu 0 %lu 0 %ld %ld %ld %ld %d %d %d 0 %ld %lu %lu %lu ",
               (unsigned long)tm.min_flt, (unsigned long)tm.maj_flt, ticks(tm.utime),
@@ -170,13 +172,41 @@ static const char *state_text(char state)
     }
 }
 
+/* The numbers in the namespace of the mount, and in each below it down to the process's own. */
+static void ns_line(struct pbuf *b, const struct proc_ctx *c, const char *name, int id)
+{
+    struct pid_ns *chain[PID_NS_DEPTH];
+    unsigned n = 0;
+    for (struct pid_ns *ns = c->p->pid_ns; ns && n < PID_NS_DEPTH; ns = ns->parent) {
+        chain[n++] = ns;
+        if (ns == c->ns)
+            break;
+    }
+    pb_str(b, name);
+    while (n--)
+        pb_printf(b, "\t%d", pid_id_to(chain[n], id));
+    pb_str(b, "\n");
+}
+
+static void status_ns_ids(struct pbuf *b, const struct proc_ctx *c)
+{
+    lock_acquire(&g_kernel.tasks_lock);
+    int tid = c->t ? c->t->tid : c->p->pid, pgid = c->p->pgrp ? c->p->pgrp->pgid : 0;
+    int sid = pgid ? c->p->pgrp->session->sid : 0;
+    lock_release(&g_kernel.tasks_lock);
+    pb_str(b, "\n");
+    ns_line(b, c, "NStgid:", c->p->pid);
+    ns_line(b, c, "NSpid:", tid);
+    ns_line(b, c, "NSpgid:", pgid);
+    ns_line(b, c, "NSsid:", sid);
+}
+
 static void status_ids(struct pbuf *b, const struct proc_ctx *c, const struct cred *cr)
 {
     struct ids ids;
-    int tid = c->t ? c->t->tid : c->p->pid;
     ids_get(c, &ids);
     pb_printf(b, "State:\t%s\nTgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t%d\nTracerPid:\t0\n",
-              state_text(process_state_char(c->p)), c->p->pid, tid, ids.ppid);
+              state_text(process_state_char(c->p)), process_nr(c->p, c->ns), ids.nr, ids.ppid);
     pb_printf(b, "Uid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\n", cr->uid, cr->euid, cr->suid,
               cr->fsuid, cr->gid, cr->egid, cr->sgid, cr->fsgid);
     struct fdtable *ft = c->t ? task_fds_get(c->t) : NULL;
@@ -185,8 +215,7 @@ static void status_ids(struct pbuf *b, const struct proc_ctx *c, const struct cr
         fdtable_put(ft, c->caller);
     for (unsigned i = 0; i < cr->group_count; i++)
         pb_printf(b, "%u ", cr->groups[i]);
-    pb_printf(b, "\nNStgid:\t%d\nNSpid:\t%d\nNSpgid:\t%d\nNSsid:\t%d\n", c->p->pid, tid, ids.pgid,
-              ids.sid);
+    status_ns_ids(b, c);
 }
 
 static unsigned long kib(uint64_t bytes)
@@ -333,7 +362,7 @@ int proc_show_sched(struct pbuf *b, const struct proc_ctx *c)
     char comm[16] = "";
     if (c->t)
         task_comm(c->t, comm);
-    pb_printf(b, "%s (%d, #threads: %u)\n", comm, c->t ? c->t->tid : c->p->pid, c->p->task_count);
+    pb_printf(b, "%s (%d, #threads: %u)\n", comm, process_nr(c->p, c->ns), c->p->task_count);
     pb_str(b, "-------------------------------------------------------------------\n");
     pb_printf(b, "policy                                       :                    %d\n",
               c->t ? c->t->sched_policy : 0);

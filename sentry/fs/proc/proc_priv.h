@@ -28,6 +28,7 @@ struct proc_entry;
 
 struct proc_ctx {
     struct task *caller; /* borrowed */
+    struct pid_ns *ns;   /* borrowed from the superblock: whose numbers are shown */
     struct process *p;   /* counted by the core; NULL outside /proc/PID */
     struct task *t;      /* counted by the core; of /proc/PID/task/TID, else the leader, or NULL */
     bool one_thread;     /* asked of a thread, not of the process */
@@ -68,7 +69,7 @@ struct proc_entry {
 
 struct proc_inode {
     const struct proc_entry *e; /* const */
-    int pid, tid, fd;           /* const; 0, 0, -1 where they do not apply */
+    int pid, tid, fd;           /* const; ids; 0, 0, -1 where they do not apply */
     int64_t start_ns;           /* const; of the process: numbers are used again */
 };
 

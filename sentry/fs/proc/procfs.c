@@ -21,7 +21,7 @@ static struct proc_inode *pi_of(const struct inode *i)
 
 static struct process *live_process(const struct proc_inode *pi)
 {
-    struct process *p = process_lookup(pi->pid);
+    struct process *p = process_by_id(pi->pid);
     if (p && p->start_ns == pi->start_ns)
         return p;
     if (p)
@@ -39,7 +39,7 @@ static struct task *leader_get(struct process *p)
 
 static struct task *thread_get(struct process *p, int tid)
 {
-    struct task *t = task_lookup(tid);
+    struct task *t = task_by_id(tid);
     if (t && t->process == p)
         return t;
     if (t)
@@ -50,7 +50,8 @@ static struct task *thread_get(struct process *p, int tid)
 int proc_ctx_begin(const struct inode *i, struct proc_ctx *c)
 {
     const struct proc_inode *pi = i->priv;
-    *c = (struct proc_ctx){.caller = task_current(), .fd = pi->fd, .e = pi->e};
+    *c = (struct proc_ctx){
+        .caller = task_current(), .ns = i->sb->priv, .fd = pi->fd, .e = pi->e};
     if (!pi->pid)
         return 0;
     c->p = live_process(pi);
@@ -191,15 +192,17 @@ static int parse_number(const char *name, size_t len)
 }
 
 /* The number names a process, a thread, or a descriptor of what the directory is about. */
-static int number_apply(const struct proc_numbers *nums, int number, struct proc_inode *pi)
+static int number_apply(const struct proc_ctx *c, const struct proc_numbers *nums, int number,
+                        struct proc_inode *pi)
 {
     if (nums->of == PROC_OF_FD) {
         pi->fd = number;
     } else if (nums->of == PROC_OF_TID) {
-        pi->tid = number;
+        pi->tid = pid_id_from(c->ns, number);
     } else {
-        struct task *t = task_lookup(number); /* threads are found here too, if not listed */
-        struct process *p = t ? t->process : process_lookup(number);
+        int id = pid_id_from(c->ns, number);
+        struct task *t = task_by_id(id); /* threads are found here too, if not listed */
+        struct process *p = t ? t->process : process_by_id(id);
         if (!p)
             return -ENOENT;
         pi->pid = p->pid;
@@ -230,7 +233,7 @@ static int proc_lookup(struct inode *dir, const char *name, size_t len, struct i
     int number = nums ? parse_number(name, len) : -1;
     if (number < 0 || proc_ctx_begin(dir, &c))
         return -ENOENT;
-    int r = nums->has(&c, number) ? number_apply(nums, number, &pi) : -ENOENT;
+    int r = nums->has(&c, number) ? number_apply(&c, nums, number, &pi) : -ENOENT;
     proc_ctx_end(&c);
     pi.e = nums->entry;
     return r ? r : proc_inode_new(dir->sb, &pi, out);
@@ -277,7 +280,7 @@ static int list_numbers(const struct proc_ctx *c, const struct proc_inode *dir, 
         struct proc_inode pi = *dir;
         pi.e = nums->entry;
         int len = snprintf(name, sizeof(name), "%d", n);
-        if (number_apply(nums, n, &pi))
+        if (number_apply(c, nums, n, &pi))
             continue;
         if (s->emit(s, name, len, ino_of(&pi), IFTODT(pi.e->mode), (int64_t)n + NUMBERS_POS + 1))
             return 1;
@@ -508,8 +511,8 @@ static const struct inode_ops g_magic_ops = {.readlink = proc_readlink,
 
 static int pid_next(const struct proc_ctx *c, int after)
 {
-    struct process *p = process_next(after);
-    int pid = p ? p->pid : -1;
+    struct process *p = process_next_in(c->ns, after);
+    int pid = p ? process_nr(p, c->ns) : -1;
     if (p)
         process_put(p);
     return pid;
@@ -531,7 +534,13 @@ static int procfs_statfs(struct superblock *sb, struct statfs *out)
     return 0;
 }
 
+static void procfs_shutdown(struct superblock *sb)
+{
+    pid_ns_put(sb->priv);
+}
+
 static const struct super_ops g_super_ops = {.statfs = procfs_statfs,
+                                             .shutdown = procfs_shutdown,
                                              .inode_free = proc_inode_free};
 
 int proc_mount_table(const char *type, uint64_t magic, const struct proc_entry *entry,
@@ -542,6 +551,9 @@ int proc_mount_table(const char *type, uint64_t magic, const struct proc_entry *
     struct inode *root;
     if (!sb)
         return -ENOMEM;
+    struct task *mounter = task_current();
+    sb->priv = mounter ? mounter->process->pid_ns : g_kernel.root_pid_ns;
+    pid_ns_get(sb->priv);
     sb->no_dcache_negative = true;
     sb->revalidate = true;
     sb->fixed_names = true;

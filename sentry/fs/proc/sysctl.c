@@ -99,7 +99,7 @@ static int show_boot_id(struct pbuf *b, const struct proc_ctx *c)
 
 static int show_pid_max(struct pbuf *b, const struct proc_ctx *c)
 {
-    pb_printf(b, "%d\n", g_kernel.pid_max ? g_kernel.pid_max : 32768);
+    pb_printf(b, "%d\n", c->ns->pid_max);
     return 0;
 }
 

@@ -179,7 +179,7 @@ static int show_loadavg(struct pbuf *b, const struct proc_ctx *c)
     totals_get(&t);
     load_update(&t, load);
     pb_printf(b, "%.2f %.2f %.2f %u/%u %d\n", load[0], load[1], load[2], MAX(t.running, 1u),
-              t.threads, t.last_pid);
+              t.threads, c->ns->level ? c->ns->last_pid : t.last_pid);
     return 0;
 }
 
@@ -271,6 +271,7 @@ static int show_buddyinfo(struct pbuf *b, const struct proc_ctx *c)
 
 struct lock_lines {
     struct pbuf *b;
+    struct pid_ns *ns;
     unsigned n;
 };
 
@@ -281,7 +282,7 @@ static void lock_line(struct inode *i, bool flock, bool ofd, const struct flock_
               flock ? "FLOCK"
               : ofd ? "OFDLCK"
                     : "POSIX",
-              l->type == 1 /* F_WRLCK */ ? "WRITE" : "READ", l->pid, major(i->sb->dev),
+              l->type == 1 /* F_WRLCK */ ? "WRITE" : "READ", pid_id_to(o->ns, l->pid), major(i->sb->dev),
               minor(i->sb->dev), (unsigned long)i->ino, (long long)l->start);
     if (l->end == INT64_MAX)
         pb_str(o->b, "EOF\n");
@@ -291,7 +292,7 @@ static void lock_line(struct inode *i, bool flock, bool ofd, const struct flock_
 
 static int show_locks(struct pbuf *b, const struct proc_ctx *c)
 {
-    struct lock_lines o = {.b = b};
+    struct lock_lines o = {.b = b, .ns = c->ns};
     locks_for_each(lock_line, &o);
     return 0;
 }
@@ -362,18 +363,20 @@ static int put_text(char *buf, size_t size, const char *text)
 static int read_self(const struct proc_ctx *c, char *buf, size_t size)
 {
     char text[16];
-    if (!c->caller)
+    int nr = c->caller ? process_nr(c->caller->process, c->ns) : 0;
+    if (!nr)
         return -ENOENT;
-    snprintf(text, sizeof(text), "%d", c->caller->process->pid);
+    snprintf(text, sizeof(text), "%d", nr);
     return put_text(buf, size, text);
 }
 
 static int read_thread_self(const struct proc_ctx *c, char *buf, size_t size)
 {
     char text[40];
-    if (!c->caller)
+    int nr = c->caller ? process_nr(c->caller->process, c->ns) : 0;
+    if (!nr)
         return -ENOENT;
-    snprintf(text, sizeof(text), "%d/task/%d", c->caller->process->pid, c->caller->tid);
+    snprintf(text, sizeof(text), "%d/task/%d", nr, task_nr(c->caller, c->ns));
     return put_text(buf, size, text);
 }
 
