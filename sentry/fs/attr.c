@@ -2,6 +2,7 @@
 #include "fs/vfs_priv.h"
 
 #include <errno.h>
+#include <linux/fs.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/inotify.h>
@@ -27,19 +28,28 @@ static int chown_check(struct inode *i, const struct iattr *a, const struct cred
     return 0;
 }
 
-/* chown takes the set-id bits of a program away (and only then). */
-static void chown_kill_setid(struct inode *i, struct iattr *a)
+/* Which set-id bits a chown, a write or a truncation takes away. Without group execution set-group-id
+ * is no privilege, but it is not for outsiders of the group to hand on either. */
+uint32_t inode_setid_kill(const struct inode *i, const struct cred *c)
 {
-    if (inode_is_dir(i) || (a->valid & IATTR_MODE))
-        return;
-    uint32_t mode = i->mode & 07777;
-    uint32_t kill = mode & S_ISUID;
-    if ((mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP))
+    uint32_t kill = i->mode & S_ISUID;
+    if ((i->mode & S_ISGID) && ((i->mode & S_IXGRP) || (!cred_in_group(c, i->gid) &&
+                                                        !cred_has_cap(c, CAP_FSETID))))
         kill |= S_ISGID;
+    return kill;
+}
+
+/* chown takes the set-id bits of a program away, whoever calls it. */
+static int chown_kill_setid(struct inode *i, struct iattr *a, const struct cred *c)
+{
+    uint32_t kill = inode_is_dir(i) || (a->valid & IATTR_MODE) ? 0 : inode_setid_kill(i, c);
     if (!kill)
-        return;
+        return 0;
+    if (!(a->valid & (IATTR_UID | IATTR_GID)) && !inode_owner_or_capable(i, c))
+        return -EPERM;
     a->valid |= IATTR_MODE;
-    a->mode = mode & ~kill;
+    a->mode = i->mode & 07777 & ~kill;
+    return 0;
 }
 
 static int chmod_check(struct inode *i, struct iattr *a, const struct cred *c)
@@ -55,14 +65,23 @@ static int chmod_check(struct inode *i, struct iattr *a, const struct cred *c)
 static int setattr_check(struct inode *i, struct iattr *a, const struct cred *c)
 {
     int r = 0;
-    if (a->valid & (IATTR_UID | IATTR_GID)) {
+    if (a->valid & (IATTR_UID | IATTR_GID | IATTR_CHOWN)) {
         r = chown_check(i, a, c);
         if (!r)
-            chown_kill_setid(i, a);
+            r = chown_kill_setid(i, a, c);
     } else if (a->valid & IATTR_MODE) {
         r = chmod_check(i, a, c);
     }
     return r;
+}
+
+/* Immutable and append-only files keep their attributes. */
+static int fsflags_check(struct inode *i, const struct iattr *a)
+{
+    uint32_t forbid = FS_IMMUTABLE_FL;
+    if ((a->valid & (IATTR_MODE | IATTR_UID | IATTR_GID)) || !(a->valid & IATTR_TOUCH))
+        forbid |= FS_APPEND_FL;
+    return inode_has_flags(i, forbid) ? -EPERM : 0;
 }
 
 static int setattr_locked(struct inode *i, struct iattr *a)
@@ -71,9 +90,14 @@ static int setattr_locked(struct inode *i, struct iattr *a)
         clock_gettime(CLOCK_REALTIME_COARSE, &a->ctime);
         a->valid |= IATTR_CTIME;
     }
+    int r;
     if (i->ops && i->ops->setattr)
-        return i->ops->setattr(i, a);
-    return a->valid & IATTR_SIZE ? -EINVAL : inode_setattr_simple(i, a);
+        r = i->ops->setattr(i, a);
+    else
+        r = a->valid & IATTR_SIZE ? -EINVAL : inode_setattr_simple(i, a);
+    if (!r && (a->valid & IATTR_MODE) && acl_has(i, ACL_ACCESS))
+        acl_chmod(i);
+    return r;
 }
 
 int vfs_setattr(struct task *t, const struct path *p, struct iattr *a)
@@ -85,6 +109,8 @@ int vfs_setattr(struct task *t, const struct path *p, struct iattr *a)
 int vfs_setattr_inode(struct task *t, const struct path *p, struct inode *i, struct iattr *a)
 {
     int r = path_want_write(p);
+    if (!r)
+        r = fsflags_check(i, a);
     if (r)
         return r;
     lock_acquire(&i->lock);
@@ -92,6 +118,8 @@ int vfs_setattr_inode(struct task *t, const struct path *p, struct inode *i, str
     if (!r)
         r = setattr_locked(i, a);
     lock_release(&i->lock);
+    if (!r && (a->valid & IATTR_CHOWN) && S_ISREG(i->mode))
+        inode_kill_fcaps(i);
     if (!r && p->dentry)
         fsnotify_path(p, a->valid & (IATTR_MODE | IATTR_UID | IATTR_GID | IATTR_ATIME)
                              ? IN_ATTRIB
@@ -135,6 +163,8 @@ int vfs_truncate(struct task *t, const struct path *p, struct inode *i, struct f
 {
     if (!S_ISREG(i->mode))
         return -EINVAL;
+    if (inode_has_flags(i, FS_APPEND_FL))
+        return -EPERM;
     if (size_grows_past_limit(t, i, size))
         return -EFBIG;
     struct iattr a = {.valid = IATTR_SIZE | IATTR_MTIME, .size = size};
@@ -143,12 +173,12 @@ int vfs_truncate(struct task *t, const struct path *p, struct inode *i, struct f
     uint32_t setid = i->mode & (S_ISUID | S_ISGID);
     if (setid && t && !cred_has_cap(t->cred, CAP_FSETID)) {
         a.valid |= IATTR_MODE;
-        a.mode = i->mode & 07777 & ~S_ISUID;
-        if (i->mode & S_IXGRP)
-            a.mode &= ~S_ISGID;
+        a.mode = i->mode & 07777 & ~inode_setid_kill(i, t->cred);
     }
     int r = setattr_locked(i, &a);
     lock_release(&i->lock);
+    if (!r && t)
+        inode_kill_fcaps(i);
     if (!r && p && p->dentry)
         fsnotify_path(p, IN_MODIFY);
     return r;

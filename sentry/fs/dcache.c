@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 
 #define DCACHE_MAX       16384 /* hashed dentries; each may pin a gofer fid */
 #define DCACHE_SCAN      64    /* entries looked at per insertion over the bound */
@@ -225,8 +226,11 @@ void dentry_put(struct dentry *d)
 {
     while (d && ref_put(&d->ref)) {
         struct dentry *parent = d->parent == d ? NULL : d->parent;
-        if (d->inode)
+        if (d->inode) {
+            if (fsnotify_on() && !d->inode->nlink) /* its last name, and nobody has it open */
+                fsnotify_inode_slow(d->inode, IN_DELETE_SELF);
             inode_put(d->inode);
+        }
         dentry_free(d);
         d = parent;
     }

@@ -231,6 +231,12 @@ int fdtable_install(struct task *t, struct file *f, int min, bool cloexec)
     return fd;
 }
 
+bool fdtable_full(struct task *t)
+{
+    LOCK_GUARD(&t->fds->lock);
+    return find_free_locked(t->fds, 0) >= fd_limit(t);
+}
+
 int fdtable_replace(struct task *t, int fd, struct file *f, bool cloexec)
 {
     struct fdtable *ft = t->fds;

@@ -159,7 +159,8 @@ int file_mmap_check(struct file *f, unsigned prot, unsigned flags)
     if (!(f->mode & FMODE_READ))
         return -EACCES;
     bool shared = (flags & MAP_TYPE) == MAP_SHARED || (flags & MAP_TYPE) == MAP_SHARED_VALIDATE;
-    if (shared && (prot & PROT_WRITE) && !(f->mode & FMODE_WRITE))
+    bool written = shared && (prot & PROT_WRITE);
+    if (written && (!(f->mode & FMODE_WRITE) || inode_has_flags(f->inode, FS_APPEND_FL)))
         return -EACCES;
     if ((prot & PROT_EXEC) && f->path.mnt && (mount_flags(f->path.mnt) & MS_NOEXEC))
         return -EPERM;
@@ -271,10 +272,10 @@ static int write_check(struct file *f)
 /* Writing takes set-id bits away, lest a writable set-id program be replaced. */
 static void kill_setid(struct task *t, struct inode *i)
 {
-    uint32_t kill = i->mode & S_ISUID;
-    if ((i->mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP))
-        kill |= S_ISGID;
-    if (!kill || !t || cred_has_cap(t->cred, CAP_FSETID))
+    if (!t || cred_has_cap(t->cred, CAP_FSETID))
+        return;
+    uint32_t kill = inode_setid_kill(i, t->cred);
+    if (!kill)
         return;
     struct iattr a = {.valid = IATTR_MODE, .mode = i->mode & 07777 & ~kill};
     if (i->ops && i->ops->setattr)
@@ -297,6 +298,7 @@ static int64_t write_regular(struct task *t, struct file *f, struct uio *u, int6
                              bool append)
 {
     struct inode *i = f->inode;
+    inode_kill_fcaps(i);
     LOCK_GUARD(&i->lock);
     if (append)
         *pos = f->ops->end(f);

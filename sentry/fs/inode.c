@@ -4,6 +4,7 @@
 #include "fs/vfs_priv.h"
 
 #include <errno.h>
+#include <linux/fs.h>
 #include <stdlib.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -78,6 +79,7 @@ void inode_put(struct inode *i)
     if (i->marks)
         fsnotify_inode_gone(i);
     locks_free(i);
+    acl_free(i);
     struct superblock *sb = i->sb;
     if (sb->ops && sb->ops->inode_free)
         sb->ops->inode_free(i);
@@ -107,10 +109,15 @@ static int permission_by_caps(struct inode *i, unsigned mask, const struct cred 
 static int permission_generic(struct inode *i, unsigned mask, const struct cred *c)
 {
     uint32_t bits = i->mode;
-    if (c->fsuid == i->uid)
+    if (c->fsuid == i->uid) {
         bits >>= 6;
-    else if (((bits >> 3) & 7 & mask) != (bits & 7 & mask) && cred_in_group(c, i->gid))
+    } else if (acl_has(i, ACL_ACCESS) && (bits & S_IRWXG)) {
+        int r = acl_permission(i, mask, c);
+        if (r <= 0)
+            return r ? permission_by_caps(i, mask, c) : 0;
+    } else if (((bits >> 3) & 7 & mask) != (bits & 7 & mask) && cred_in_group(c, i->gid)) {
         bits >>= 3; /* the group is looked up only where it makes a difference */
+    }
     if (!(mask & ~bits & 7))
         return 0;
     return permission_by_caps(i, mask, c);
@@ -121,6 +128,8 @@ int inode_permission(struct inode *i, unsigned mask, const struct cred *c)
     if ((mask & W_OK) && i->sb->read_only &&
         (S_ISREG(i->mode) || S_ISDIR(i->mode) || S_ISLNK(i->mode)))
         return -EROFS;
+    if ((mask & W_OK) && inode_has_flags(i, FS_IMMUTABLE_FL))
+        return -EPERM;
     if (!c) /* the sentry itself, at start */
         return 0;
     if (i->ops && i->ops->permission)
@@ -131,6 +140,11 @@ int inode_permission(struct inode *i, unsigned mask, const struct cred *c)
 bool inode_owner_or_capable(struct inode *i, const struct cred *c)
 {
     return c->fsuid == i->uid || cred_has_cap(c, CAP_FOWNER);
+}
+
+int inode_keep(struct inode *i)
+{
+    return i->ops && i->ops->keep ? i->ops->keep(i) : 0;
 }
 
 void inode_init_owner(struct inode *dir, const struct cred *c, uint32_t *mode, uint32_t *uid,

@@ -486,11 +486,26 @@ static int follow_text(struct walk *w, struct inode *link)
     return splice_target(w, target, n);
 }
 
+/* fs.protected_symlinks: a link at the end of a path, in a sticky directory that all may write to,
+ * leads on only for its owner or if it is the directory owner's. */
+static int protected_follow_check(struct walk *w, const struct inode *link)
+{
+    const struct inode *dir = w->cur.dentry->inode;
+    if (!g_vfs_knobs.protected_symlinks || !w->cred || *w->after)
+        return 0;
+    if ((dir->mode & (S_ISVTX | S_IWOTH)) != (S_ISVTX | S_IWOTH))
+        return 0;
+    return link->uid == w->cred->fsuid || link->uid == dir->uid ? 0 : -EACCES;
+}
+
 /* w->cur is the directory that holds the link. */
 static int follow(struct walk *w, struct inode *link)
 {
     if (w->flags & WALK_NO_SYMLINKS)
         return -ELOOP;
+    int blocked = protected_follow_check(w, link);
+    if (blocked)
+        return blocked;
     if (++w->links > VFS_MAX_LINKS)
         return -ELOOP;
     if (link->ops->follow) {

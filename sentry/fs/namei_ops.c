@@ -34,7 +34,8 @@ static int may_delete(struct walk *w, struct inode *dir, struct dentry *d, bool 
     int r = inode_permission(dir, W_OK | X_OK, w->cred);
     if (r)
         return r;
-    if (sticky_forbids(dir, d->inode, w->cred))
+    if (inode_has_flags(dir, FS_APPEND_FL) || sticky_forbids(dir, d->inode, w->cred) ||
+        inode_has_flags(d->inode, FS_APPEND_FL | FS_IMMUTABLE_FL))
         return -EPERM;
     bool is_dir = inode_is_dir(d->inode);
     if (want_dir && !is_dir)
@@ -107,10 +108,20 @@ static void making_done(struct making *m, struct inode *inode)
     fsnotify_name(m->dir, m->d->name, IN_CREATE | is_dir, 0);
 }
 
-static uint32_t apply_umask(struct task *t, uint32_t mode)
+uint32_t vfs_create_mode(struct task *t, struct inode *dir, uint32_t mode)
 {
+    if (acl_has(dir, ACL_DEFAULT))
+        return mode;
     LOCK_GUARD(&t->fs->lock);
     return mode & ~t->fs->umask;
+}
+
+/* A fresh inode, which no dentry leads to yet. */
+static void made(struct making *m, struct inode *inode)
+{
+    if (acl_has(m->dir, ACL_DEFAULT))
+        acl_inherit(m->dir, inode);
+    making_done(m, inode);
 }
 
 int vfs_mkdir(struct task *t, int dirfd, const char *name, uint32_t mode)
@@ -121,9 +132,10 @@ int vfs_mkdir(struct task *t, int dirfd, const char *name, uint32_t mode)
     if (!r && !m.dir->ops->mkdir)
         r = -EPERM;
     if (!r)
-        r = m.dir->ops->mkdir(m.dir, m.d, S_IFDIR | apply_umask(t, mode & 01777), t->cred, &inode);
+        r = m.dir->ops->mkdir(m.dir, m.d, S_IFDIR | vfs_create_mode(t, m.dir, mode & 01777),
+                              t->cred, &inode);
     if (!r)
-        making_done(&m, inode);
+        made(&m, inode);
     making_end(&m);
     return r;
 }
@@ -210,14 +222,15 @@ int vfs_mknod(struct task *t, int dirfd, const char *name, uint32_t mode, dev_t 
     struct making m;
     struct inode *inode;
     int r = mknod_type_check(t, mode, dev);
-    if (r == -EINVAL)
+    if (r == -EINVAL || S_ISDIR(mode))
         return r;
     int begun = making_begin(&m, t, dirfd, name, /*want_dir=*/false);
     r = begun ? begun : r;
     if (!r)
-        r = make_node(&m, t, (mode & S_IFMT) | apply_umask(t, mode & 07777), dev, &inode);
+        r = make_node(&m, t, (mode & S_IFMT) | vfs_create_mode(t, m.dir, mode & 07777), dev,
+                      &inode);
     if (!r)
-        making_done(&m, inode);
+        made(&m, inode);
     making_end(&m);
     return r;
 }
@@ -247,13 +260,13 @@ int vfs_bind_socket(struct task *t, const char *name, uint32_t mode, void *obj, 
     if (!r && !m.dir->ops->mknod)
         r = -EPERM;
     if (!r)
-        r = m.dir->ops->mknod(m.dir, m.d, S_IFSOCK | apply_umask(t, mode & 0777), 0, t->cred,
-                              &inode);
+        r = m.dir->ops->mknod(m.dir, m.d, S_IFSOCK | vfs_create_mode(t, m.dir, mode & 0777), 0,
+                              t->cred, &inode);
     if (!r) {
         lock_acquire(&inode->lock);
         inode->pipe_or_socket = obj;
         lock_release(&inode->lock);
-        making_done(&m, inode);
+        made(&m, inode);
         *out = (struct path){m.w.cur.mnt, m.d};
         path_get(out);
     }
@@ -271,15 +284,28 @@ static int link_source(struct task *t, int dirfd, const char *name, int flags, s
     return vfs_walk(t, dirfd, name, walk, out);
 }
 
-/* fs.protected_hardlinks is off, as by the kernel's own default. */
+/* fs.protected_hardlinks: one may link what one owns, and what one could as well copy and change. */
+static int protected_link_check(struct inode *i, const struct cred *c)
+{
+    if (!g_vfs_knobs.protected_hardlinks || inode_owner_or_capable(i, c))
+        return 0;
+    bool setid = (i->mode & S_ISUID) || (i->mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP);
+    return S_ISREG(i->mode) && !setid && !inode_permission(i, R_OK | W_OK, c) ? 0 : -EPERM;
+}
+
 static int link_check(struct making *m, const struct path *old)
 {
     struct inode *inode = old->dentry->inode;
     if (old->mnt != m->w.cur.mnt || inode->sb != m->dir->sb)
         return -EXDEV;
-    if (inode_is_dir(inode))
+    int r = protected_link_check(inode, m->w.cred);
+    if (r)
+        return r;
+    if (inode_has_flags(inode, FS_APPEND_FL | FS_IMMUTABLE_FL))
         return -EPERM;
-    return m->dir->ops->link ? 0 : -EPERM;
+    if (!m->dir->ops->link || inode_is_dir(inode))
+        return -EPERM;
+    return inode->nlink || inode->linkable ? 0 : -ENOENT;
 }
 
 int vfs_link(struct task *t, int olddirfd, const char *old, int newdirfd, const char *new_name,
@@ -354,11 +380,11 @@ static void unlink_notify(struct inode *parent, struct dentry *d, bool dir)
 {
     if (!fsnotify_on())
         return;
-    fsnotify_name(parent, d->name, IN_DELETE | (dir ? IN_ISDIR : 0), 0);
     if (!dir)
         fsnotify_inode(d->inode, IN_ATTRIB);
-    if (dir || !d->inode->nlink)
+    if (!d->inode->nlink && ref_read(&d->ref) == 1) /* as dentry_put would, but Linux is earlier */
         fsnotify_inode(d->inode, IN_DELETE_SELF);
+    fsnotify_name(parent, d->name, IN_DELETE | (dir ? IN_ISDIR : 0), 0);
 }
 
 static int unlink_last(struct walk *w, bool dir)
@@ -523,9 +549,9 @@ static void rename_notify(struct renaming *m, const char *old_name)
     uint32_t is_dir = inode_is_dir(m->old->inode) ? IN_ISDIR : 0;
     fsnotify_name(m->old_dir, old_name, IN_MOVED_FROM | is_dir, cookie);
     fsnotify_name(m->new_dir, m->old->name, IN_MOVED_TO | is_dir, cookie);
+    if (m->new_d->inode && !(m->flags & RENAME_EXCHANGE))
+        fsnotify_inode(m->new_d->inode, IN_ATTRIB);
     fsnotify_inode(m->old->inode, IN_MOVE_SELF);
-    if (m->new_d->inode && !(m->flags & RENAME_EXCHANGE) && !m->new_d->inode->nlink)
-        fsnotify_inode(m->new_d->inode, IN_DELETE_SELF);
 }
 
 /* A directory that is replaced dies as by rmdir: nothing may be made in it meanwhile. */
@@ -536,7 +562,8 @@ static int rename_in_fs(struct renaming *m)
     if (kills_dir)
         lock_acquire_nested(&victim->dir_lock);
     superblock_change_begin(m->old_dir->sb);
-    int r = m->old_dir->ops->rename(m->old_dir, m->old, m->new_dir, m->new_d, m->flags);
+    unsigned flags = m->flags & ~RENAME_WHITEOUT;
+    int r = m->old_dir->ops->rename(m->old_dir, m->old, m->new_dir, m->new_d, flags);
     if (!r)
         dcache_move(m->old, m->new_d, m->flags & RENAME_EXCHANGE);
     superblock_change_end(m->old_dir->sb);
@@ -547,6 +574,26 @@ static int rename_in_fs(struct renaming *m)
             victim->dead = true;
         lock_release(&victim->dir_lock);
     }
+    return r;
+}
+
+/* RENAME_WHITEOUT: the old name, which has just become free, gets a character device 0:0. */
+static int rename_whiteout(struct renaming *m, const char *name, size_t len)
+{
+    struct inode *inode;
+    struct dentry *d;
+    m->from.name = name;
+    m->from.name_len = len;
+    m->from.after = "";
+    int r = walk_lookup(&m->from, /*locked=*/true, &d);
+    if (r)
+        return r;
+    superblock_change_begin(m->old_dir->sb);
+    r = m->old_dir->ops->mknod(m->old_dir, d, S_IFCHR, 0, m->from.cred, &inode);
+    if (!r)
+        dcache_instantiate(d, inode);
+    superblock_change_end(m->old_dir->sb);
+    dentry_put(d);
     return r;
 }
 
@@ -561,18 +608,22 @@ static int rename_locked(struct renaming *m)
     r = rename_check(m);
     if (r)
         return r;
-    memcpy(old_name, m->old->name, m->old->name_len + 1);
+    if ((m->flags & RENAME_WHITEOUT) && !m->old_dir->sb->own_attrs)
+        return -EINVAL;
+    size_t old_len = m->old->name_len;
+    memcpy(old_name, m->old->name, old_len + 1);
     r = rename_in_fs(m);
-    if (!r)
-        rename_notify(m, old_name);
-    return r;
+    if (r)
+        return r;
+    rename_notify(m, old_name);
+    return m->flags & RENAME_WHITEOUT ? rename_whiteout(m, old_name, old_len) : 0;
 }
 
 int vfs_rename(struct task *t, int olddirfd, const char *old, int newdirfd, const char *new_name,
                unsigned flags)
 {
-    if (flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE) ||
-        (flags & (RENAME_NOREPLACE | RENAME_EXCHANGE)) == (RENAME_NOREPLACE | RENAME_EXCHANGE))
+    if (flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT) ||
+        ((flags & RENAME_EXCHANGE) && (flags & (RENAME_NOREPLACE | RENAME_WHITEOUT))))
         return -EINVAL;
     struct renaming m = {.flags = flags};
     int r = rename_walk(&m, t, olddirfd, old, newdirfd, new_name);

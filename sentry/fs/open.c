@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -120,6 +121,9 @@ static int may_open(struct task *t, const struct path *p, unsigned flags)
         r = path_want_write(p);
     if (!r)
         r = inode_permission(i, want, t->cred);
+    if (!r && inode_has_flags(i, FS_APPEND_FL) &&
+        (((want & W_OK) && !(flags & O_APPEND)) || (flags & O_TRUNC)))
+        r = -EPERM;
     if (!r && (flags & O_NOATIME) && !inode_owner_or_capable(i, t->cred))
         r = -EPERM;
     return r;
@@ -154,6 +158,27 @@ int vfs_open_path(struct task *t, const struct path *p, int flags, struct file *
 
 /* ---- creation ---- */
 
+struct vfs_knobs g_vfs_knobs = {.protected_symlinks = 1,
+                                .protected_hardlinks = 1,
+                                .protected_fifos = 1,
+                                .protected_regular = 2,
+                                .lease_break_time = 45,
+                                .leases_enable = 1,
+                                .dir_notify_enable = 1};
+
+/* fs.protected_regular and protected_fifos: what stands in a sticky directory and belongs neither
+ * to its owner nor to us may be a trap for a program that thinks it creates a file. */
+int protected_create_check(struct inode *dir, struct inode *i, const struct cred *c)
+{
+    int64_t level = S_ISREG(i->mode)    ? g_vfs_knobs.protected_regular
+                    : S_ISFIFO(i->mode) ? g_vfs_knobs.protected_fifos
+                                        : 1;
+    if (!level || !(dir->mode & S_ISVTX) || i->uid == dir->uid || i->uid == c->fsuid)
+        return 0;
+    bool group = (dir->mode & S_IWGRP) && level >= 2 && (S_ISREG(i->mode) || S_ISFIFO(i->mode));
+    return (dir->mode & S_IWOTH) || group ? -EACCES : 0;
+}
+
 static int create_locked(struct walk *w, struct dentry *d, uint32_t mode)
 {
     struct inode *dir = w->cur.dentry->inode, *inode;
@@ -167,7 +192,9 @@ static int create_locked(struct walk *w, struct dentry *d, uint32_t mode)
     if (r)
         return r;
     superblock_change_begin(dir->sb);
-    r = dir->ops->create(dir, d, mode, w->cred, &inode);
+    r = dir->ops->create(dir, d, S_IFREG | vfs_create_mode(w->t, dir, mode & 07777), w->cred, &inode);
+    if (!r && acl_has(dir, ACL_DEFAULT))
+        acl_inherit(dir, inode);
     if (!r)
         dcache_instantiate(d, inode);
     superblock_change_end(dir->sb);
@@ -176,8 +203,7 @@ static int create_locked(struct walk *w, struct dentry *d, uint32_t mode)
     return r;
 }
 
-static int lookup_or_create(struct walk *w, const struct open_how_k *how, uint32_t mode,
-                            struct dentry **out, bool *created)
+static int lookup_or_create(struct walk *w, uint32_t mode, struct dentry **out, bool *created)
 {
     struct inode *dir = w->cur.dentry->inode;
     struct dentry *d;
@@ -196,12 +222,12 @@ static int lookup_or_create(struct walk *w, const struct open_how_k *how, uint32
 }
 
 /* One last component with O_CREAT: 1 = it was a symlink, walk on. */
-static int create_step(struct walk *w, const struct open_how_k *how, uint32_t mode, bool *created)
+static int create_step(struct walk *w, const struct open_how_k *how, bool *created)
 {
     struct dentry *d;
     if (w->last != WALK_LAST_NORM || w->trailing)
         return -EISDIR;
-    int r = lookup_or_create(w, how, mode, &d, created);
+    int r = lookup_or_create(w, how->mode, &d, created);
     if (r)
         return r;
     if (*created)
@@ -212,26 +238,22 @@ static int create_step(struct walk *w, const struct open_how_k *how, uint32_t mo
         r = how->flags & O_NOFOLLOW ? -ELOOP : walk_follow_last(w, d);
         r = r ? r : 1;
     } else {
+        struct path dir = w->cur;
+        path_get(&dir);
         r = walk_step(w, d);
-        if (!r && inode_is_dir(w->cur.dentry->inode))
-            r = -EISDIR;
+        struct inode *i = w->cur.dentry->inode;
+        if (!r)
+            r = inode_is_dir(i) ? -EISDIR : protected_create_check(dir.dentry->inode, i, w->cred);
+        path_put(&dir);
         return r;
     }
     dentry_put(d);
     return r;
 }
 
-static int sticky_create_check(struct walk *w, unsigned flags)
-{
-    return 0; /* fs.protected_regular and protected_fifos are off, as by the kernel's default */
-}
-
 static int open_create(struct task *t, struct walk *w, const struct open_how_k *how,
                        struct file **out)
 {
-    lock_acquire(&t->fs->lock);
-    uint32_t mode = S_IFREG | (how->mode & 07777 & ~t->fs->umask);
-    lock_release(&t->fs->lock);
     bool created = false;
     int r;
     do {
@@ -240,14 +262,12 @@ static int open_create(struct task *t, struct walk *w, const struct open_how_k *
         if (!r && w->last == WALK_LAST_ROOT && w->links)
             break;
         if (!r)
-            r = create_step(w, how, mode, &created);
+            r = create_step(w, how, &created);
     } while (r == 1);
     if (r == -ENOTDIR && !*w->rest && w->links && !inode_is_dir(w->cur.dentry->inode))
         r = 0;
     if (!r && !created && inode_is_dir(w->cur.dentry->inode))
         r = -EISDIR;
-    if (!r)
-        r = sticky_create_check(w, how->flags);
     return r ? r : open_found(t, &w->cur, how->flags, created, out);
 }
 
@@ -255,9 +275,7 @@ static int open_tmpfile(struct task *t, const struct path *dir, const struct ope
                         struct file **out)
 {
     struct inode *d = dir->dentry->inode, *inode;
-    lock_acquire(&t->fs->lock);
-    uint32_t mode = S_IFREG | (how->mode & 07777 & ~t->fs->umask);
-    lock_release(&t->fs->lock);
+    uint32_t mode = S_IFREG | vfs_create_mode(t, d, how->mode & 07777);
     int r = path_want_write(dir);
     if (!r)
         r = inode_permission(d, W_OK | X_OK, t->cred);
@@ -267,6 +285,9 @@ static int open_tmpfile(struct task *t, const struct path *dir, const struct ope
         r = d->ops->tmpfile(d, mode, t->cred, &inode);
     if (r)
         return r;
+    inode->linkable = !(how->flags & O_EXCL);
+    if (acl_has(d, ACL_DEFAULT))
+        acl_inherit(d, inode);
     char name[32];
     int len = snprintf(name, sizeof(name), "#%llu", (unsigned long long)inode->ino);
     struct dentry *dentry = dcache_new_unhashed(dir->dentry, name, len, inode);

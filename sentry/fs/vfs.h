@@ -44,6 +44,13 @@ struct tty;
 #define VFS_PATH_MAX  4096 /* with NUL */
 #define VFS_MAX_LINKS 40   /* symlinks followed in one walk, then ELOOP */
 
+/* /proc/sys/fs; atomic */
+struct vfs_knobs {
+    int64_t protected_symlinks, protected_hardlinks, protected_fifos, protected_regular;
+    int64_t lease_break_time, leases_enable, dir_notify_enable;
+};
+extern struct vfs_knobs g_vfs_knobs;
+
 /* ---- superblocks, inodes
  * ------------------------------------------------------------------------- */
 
@@ -67,6 +74,7 @@ struct superblock {
     bool no_dcache_negative; /* const: names may appear behind our back (proc, shared binds) */
     bool revalidate;         /* const: ask d_revalidate on every dcache hit */
     bool fixed_names;        /* const: a name that is not there is ENOENT to its maker too (proc) */
+    bool own_attrs;          /* const: ACLs, FS_*_FL and file capabilities are ours to keep */
     struct lock rename_lock; /* LR_RENAME */
     struct dentry *root;     /* const after init; counted */
     uint64_t next_ino;       /* atomic; for filesystems that number by counting */
@@ -100,6 +108,8 @@ enum { /* iattr.valid */
        IATTR_ATIME = 16,
        IATTR_MTIME = 32,
        IATTR_CTIME = 64,
+       IATTR_TOUCH = 128, /* with times: they are now, so being allowed to write was enough */
+       IATTR_CHOWN = 256, /* by chown, also if it changes neither: set-id bits go */
 };
 struct iattr {
     unsigned valid;
@@ -165,6 +175,9 @@ struct inode_ops {
     int64_t (*listxattr)(struct inode *inode, char *buf, size_t size);
     int (*removexattr)(struct inode *inode, const char *name);
     int (*statfs)(struct inode *inode, struct statfs *out); /* NULL: the superblock's */
+    /* State beyond the file itself (a watch, flags, an ACL) will hang on this object: see that a
+     * later look-up finds the same one. No locks held. NULL: it is so anyway. */
+    int (*keep)(struct inode *inode);
 };
 
 struct inode {
@@ -185,7 +198,11 @@ struct inode {
                              ETXTBSY */
     struct file_locks *locks;    /* lock: LR_FILE_LOCKS; lazily made */
     struct inotify_marks *marks; /* lock: LR_INOTIFY; lazily made */
-    bool dead;            /* lock: dir_lock; a removed directory: nothing can be made in it */
+    struct acl *acl[2];          /* lock: acl.c's, atomic to see if there is one; ACL_* */
+    uint32_t fsflags;            /* atomic; FS_IMMUTABLE_FL, FS_APPEND_FL and their kin */
+    bool dead;     /* lock: dir_lock; a removed directory: nothing can be made in it */
+    uint8_t fcaps;               /* atomic; FCAPS_*: has it security.capability? */
+    bool linkable; /* const once opened; O_TMPFILE without O_EXCL: may get a name at nlink 0 */
     void *pipe_or_socket; /* lock: lock; the pipe of an opened fifo, the socket bound here */
     void *priv;
 };
@@ -206,6 +223,40 @@ int inode_setattr_simple(struct inode *i, const struct iattr *a);
 void inode_init_owner(struct inode *dir, const struct cred *c, uint32_t *mode, uint32_t *uid,
                       uint32_t *gid);
 bool inode_owner_or_capable(struct inode *i, const struct cred *c); /* owner, or CAP_FOWNER */
+static inline bool inode_has_flags(const struct inode *i, uint32_t fs_flags /* FS_*_FL */)
+{
+    return __builtin_expect(__atomic_load_n(&i->fsflags, __ATOMIC_RELAXED) & fs_flags, 0);
+}
+int inode_keep(struct inode *i); /* inode_ops.keep */
+/* A regular file's bytes or owner change: security.capability goes. No locks held from LR_INODE on. */
+void inode_kill_fcaps_slow(struct inode *i);
+enum { FCAPS_UNKNOWN, FCAPS_NONE, FCAPS_SOME };
+static inline void inode_kill_fcaps(struct inode *i)
+{
+    if (__builtin_expect(i->fcaps != FCAPS_NONE, 0) && i->sb->own_attrs)
+        inode_kill_fcaps_slow(i);
+}
+/* FS_IOC_GETFLAGS and its kin (fileattr.c): -ENOTTY if cmd is none of them. */
+int64_t fileattr_ioctl(struct task *t, struct file *f, unsigned cmd, uint64_t arg);
+
+/* ---- POSIX ACLs: acl.c; kept in the inode, on superblocks with own_attrs */
+
+enum { ACL_ACCESS, ACL_DEFAULT };
+/* 0 or -EACCES as i's access ACL says for somebody who is not the owner; 1: there is none. */
+int acl_permission(struct inode *i, unsigned mask, const struct cred *c);
+static inline bool acl_has(const struct inode *i, int which)
+{
+    return __builtin_expect(__atomic_load_n(&i->acl[which], __ATOMIC_RELAXED) != NULL, 0);
+}
+/* made is new in dir, and nobody else knows it yet: give it what dir's default ACL says. */
+void acl_inherit(struct inode *dir, struct inode *made);
+void acl_chmod(struct inode *i); /* i's mode has changed; i->lock held */
+void acl_free(struct inode *i);  /* i dies */
+/* The values of system.posix_acl_access and _default. size 0: only how large. -ENODATA. */
+int64_t acl_get_xattr(struct inode *i, int which, void *buf, size_t size);
+/* size 0: remove. Permissions are checked here. */
+int acl_set_xattr(struct task *t, const struct path *p, struct inode *i, int which,
+                  const void *value, size_t size);
 /* Writers and deniers of writers (running text) exclude each other: 0 or -ETXTBSY. exec denies, and
  * allows again when the mm goes. */
 int inode_write_get(struct inode *i);
@@ -479,6 +530,7 @@ struct file *fdtable_get_io(struct fdtable *t, int fd);
 /* Lowest free fd >= min below the task's RLIMIT_NOFILE: -EMFILE. f's reference is consumed on
  * success. */
 int fdtable_install(struct task *t, struct file *f, int min, bool cloexec);
+bool fdtable_full(struct task *t); /* would fdtable_install fail? */
 /* At start, before the first task: put f at fd (reference consumed on success). */
 int fdtable_install_at(struct fdtable *t, int fd, struct file *f);
 /* dup2/dup3: close what is there, install f (reference consumed on success). */
@@ -670,6 +722,7 @@ int timerfd_get(struct file *f, struct itimerspec *out);
 int signalfd_new(uint64_t mask, unsigned flags, struct file **out);
 int signalfd_set(struct file *f, uint64_t mask); /* -EINVAL: not a signalfd */
 int inotify_new(unsigned flags, struct file **out);
+int inotify_check(struct file *f, uint32_t mask); /* is f an inotify, and mask one it may have? */
 int inotify_add(struct file *f, const struct path *p, uint32_t mask);
 int inotify_remove(struct file *f, int wd);
 int memfd_new(struct task *t, const char *name, unsigned flags, struct file **out);

@@ -103,6 +103,15 @@ int walk_whole(struct walk *w, struct path *out);
 
 extern uint64_t g_rename_seq; /* atomic; renames of directories finished */
 
+/* ---- attr.c, names ---------------------------------------------------------------------------- */
+
+/* Set-id bits that a chown, a write or a truncation by c takes away. */
+uint32_t inode_setid_kill(const struct inode *i, const struct cred *c);
+/* The mode of something made in dir: less the umask, unless dir's default ACL speaks instead. */
+uint32_t vfs_create_mode(struct task *t, struct inode *dir, uint32_t mode);
+/* fs.protected_regular, protected_fifos: may what is there in a sticky dir be opened with O_CREAT? */
+int protected_create_check(struct inode *dir, struct inode *i, const struct cred *c);
+
 /* ---- file.c, open.c --------------------------------------------------------------------------- */
 
 int file_alloc(unsigned flags, struct file **out);

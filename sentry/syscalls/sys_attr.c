@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <linux/fs.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -43,7 +44,8 @@ static struct iattr mode_attr(uint64_t mode)
 static struct iattr owner_attr(uint32_t uid, uint32_t gid)
 {
     return (struct iattr){
-        .valid = (uid != UINT32_MAX ? IATTR_UID : 0) | (gid != UINT32_MAX ? IATTR_GID : 0),
+        .valid = IATTR_CHOWN | (uid != UINT32_MAX ? IATTR_UID : 0) |
+                 (gid != UINT32_MAX ? IATTR_GID : 0),
         .uid = uid,
         .gid = gid,
     };
@@ -131,9 +133,14 @@ static int64_t set_times(struct task *t, const struct path *p, struct inode *i,
 {
     struct iattr attr = {0};
     bool all_now = ts[0].tv_nsec == UTIME_NOW && ts[1].tv_nsec == UTIME_NOW;
+    if (!valid_nsec(ts[0].tv_nsec) || !valid_nsec(ts[1].tv_nsec))
+        return -EINVAL;
+    if (p->mnt && (__atomic_load_n(&p->mnt->flags, __ATOMIC_RELAXED) & 1 /* MS_RDONLY */))
+        return -EROFS;
     int r = times_check(t, i, all_now);
     if (r)
         return r;
+    attr.valid = all_now ? IATTR_TOUCH : 0;
     times_fill(&attr, ts);
     return vfs_setattr_inode(t, p, i, &attr);
 }
@@ -142,17 +149,15 @@ static int64_t set_times(struct task *t, const struct path *p, struct inode *i,
 static int64_t times_at(struct task *t, int dirfd, uint64_t path, const struct timespec ts[2],
                         unsigned flags)
 {
-    if (flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
-        return -EINVAL;
-    if (!valid_nsec(ts[0].tv_nsec) || !valid_nsec(ts[1].tv_nsec))
-        return -EINVAL;
     if (ts[0].tv_nsec == UTIME_OMIT && ts[1].tv_nsec == UTIME_OMIT)
         return 0;
+    if (flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
+        return -EINVAL;
     if (!path && dirfd != AT_FDCWD) {
+        if (flags)
+            return -EINVAL;
         SYS_FILE f = fdtable_get_io(t->fds, dirfd);
-        if (!f)
-            return -EBADF;
-        return flags ? -EINVAL : set_times(t, &f->path, f->inode, ts);
+        return f ? set_times(t, &f->path, f->inode, ts) : -EBADF;
     }
     SYS_PATH p = {NULL, NULL};
     SYS_FILE f = NULL;
@@ -291,6 +296,9 @@ static int64_t do_fallocate(struct task *t, struct file *f, unsigned mode, int64
         return -EFBIG;
     if (!f->ops->fallocate)
         return -EOPNOTSUPP;
+    if (inode_has_flags(f->inode, FS_IMMUTABLE_FL) ||
+        (inode_has_flags(f->inode, FS_APPEND_FL) && (mode & ~FALLOC_FL_KEEP_SIZE)))
+        return -EPERM;
     if (!(mode & FALLOC_FL_KEEP_SIZE)) {
         int64_t r = vfs_fsize_limit(t, f->inode, off, size);
         if (r != size)

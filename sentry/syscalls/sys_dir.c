@@ -317,15 +317,18 @@ static int64_t do_readlink(struct task *t, int dirfd, uint64_t path, uint64_t bu
 {
     SYS_PATH p = {NULL, NULL};
     SYS_FILE f = NULL;
+    SYS_STR name = NULL;
     char target[VFS_PATH_MAX];
     if (size <= 0)
         return -EINVAL;
-    int r = sys_path_at(t, dirfd, uaddr(path), /*empty_ok=*/true, 0, &p, &f);
+    int r = vfs_path_import(t, uaddr(path), /*empty_ok=*/true, &name);
+    if (!r)
+        r = sys_name_at(t, dirfd, name, /*empty_ok=*/true, 0, &p, &f);
     if (r)
         return r;
     struct inode *i = sys_inode(&p, f);
     if (!S_ISLNK(i->mode))
-        return f ? -ENOENT : -EINVAL;
+        return *name ? -EINVAL : -ENOENT; /* "" means dirfd, which must be a link then */
     if (!i->ops->readlink)
         return -EINVAL;
     r = i->ops->readlink(i, target, MIN((size_t)size, sizeof(target)));

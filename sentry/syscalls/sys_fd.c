@@ -252,6 +252,8 @@ static int64_t fcntl_setfl(struct task *t, struct file *f, unsigned flags)
     if ((flags & O_NOATIME) && !(f->flags & O_NOATIME) &&
         !inode_owner_or_capable(f->inode, t->cred))
         return -EPERM;
+    if (((flags ^ f->flags) & O_APPEND) && inode_has_flags(f->inode, FS_APPEND_FL))
+        return -EPERM;
     if ((flags ^ f->flags) & O_ASYNC) {
         int r = fasync_set(f, flags & O_ASYNC);
         if (r)
@@ -415,6 +417,11 @@ int64_t sys_ioctl(struct task *t, const struct sysargs *a)
         return ioctl_set_flag(t, f, O_NONBLOCK, a->v[2]);
     case FIOASYNC:
         return ioctl_set_flag(t, f, O_ASYNC, a->v[2]);
+    }
+    if (_IOC_TYPE(cmd) == 'f' || _IOC_TYPE(cmd) == 'X') {
+        int64_t r = fileattr_ioctl(t, f, cmd, a->v[2]);
+        if (r != -ENOTTY)
+            return r;
     }
     if (f->ops->ioctl)
         return f->ops->ioctl(f, t, cmd, a->v[2]);

@@ -30,6 +30,13 @@ static inline void sys_path_free(struct path *p)
  * its path, which is empty for files without a name. */
 int sys_path_at(struct task *t, int dirfd, struct uaddr ua, bool empty_ok, unsigned walk,
                 struct path *p, struct file **f);
+/* The same for a name that has been imported. */
+int sys_name_at(struct task *t, int dirfd, const char *name, bool empty_ok, unsigned walk,
+                struct path *p, struct file **f);
+/* copy_struct_from_user: a struct that may be shorter or longer than ours (known bytes, at least min);
+ * what lies beyond must be zero. -EINVAL, -E2BIG, -EFAULT. */
+int sys_struct_import(struct task *t, struct uaddr ua, uint64_t size, void *out, size_t known,
+                      size_t min);
 /* The inode that sys_path_at found; borrowed. */
 static inline struct inode *sys_inode(const struct path *p, struct file *f)
 {

@@ -35,6 +35,8 @@ static int64_t watch_path(struct task *t, struct file *f, const char *name, uint
         return r;
     r = inode_permission(p.dentry->inode, R_OK, t->cred);
     if (!r)
+        r = inode_keep(p.dentry->inode);
+    if (!r)
         r = inotify_add(f, &p, mask);
     path_put(&p);
     return r;
@@ -46,7 +48,9 @@ int64_t sys_inotify_add_watch(struct task *t, const struct sysargs *a)
     struct file *f = fdtable_get_io(t->fds, a->v[0]);
     if (!f)
         return -EBADF;
-    int64_t r = vfs_path_import(t, uaddr(a->v[1]), /*empty_ok=*/false, &name);
+    int64_t r = inotify_check(f, a->v[2]);
+    if (!r)
+        r = vfs_path_import(t, uaddr(a->v[1]), /*empty_ok=*/false, &name);
     if (!r) {
         r = watch_path(t, f, name, a->v[2]);
         free(name);

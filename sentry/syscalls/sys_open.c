@@ -20,8 +20,14 @@ int sys_path_at(struct task *t, int dirfd, struct uaddr ua, bool empty_ok, unsig
     *f = NULL;
     *p = (struct path){NULL, NULL};
     int r = vfs_path_import(t, ua, empty_ok, &name);
-    if (r)
-        return r;
+    return r ? r : sys_name_at(t, dirfd, name, empty_ok, walk, p, f);
+}
+
+int sys_name_at(struct task *t, int dirfd, const char *name, bool empty_ok, unsigned walk,
+                struct path *p, struct file **f)
+{
+    *f = NULL;
+    *p = (struct path){NULL, NULL};
     if (*name || dirfd == AT_FDCWD)
         return vfs_walk(t, dirfd, name, walk | (empty_ok ? WALK_EMPTY : 0), p);
     *f = fdtable_get(t->fds, dirfd);
@@ -60,6 +66,8 @@ static int64_t do_open(struct task *t, int dirfd, struct uaddr ua, struct open_h
     int r = how_check(how);
     if (!r)
         r = vfs_path_import(t, ua, /*empty_ok=*/false, &name);
+    if (!r && (how->flags & O_CREAT) && fdtable_full(t))
+        r = -EMFILE; /* before a file is made for nothing */
     if (!r)
         r = vfs_open(t, dirfd, name, how, &f);
     if (r)
@@ -93,21 +101,21 @@ int64_t sys_creat(struct task *t, const struct sysargs *a)
     return open_old(t, AT_FDCWD, a->v[0], O_CREAT | O_WRONLY | O_TRUNC, a->v[1]);
 }
 
-/* Bytes beyond what we know must be zero (copy_struct_from_user). */
-static int how_import(struct task *t, struct uaddr ua, uint64_t size, struct open_how_k *how)
+int sys_struct_import(struct task *t, struct uaddr ua, uint64_t size, void *out, size_t known,
+                      size_t min)
 {
     char buf[4096] = {0};
-    if (size < sizeof(*how))
+    if (size < min)
         return -EINVAL;
     if (size > sizeof(buf))
         return -E2BIG;
     int r = uaccess_read(t->mm, buf, ua, size);
     if (r)
         return r;
-    for (size_t i = sizeof(*how); i < size; i++)
+    for (size_t i = known; i < size; i++)
         if (buf[i])
             return -E2BIG;
-    __builtin_memcpy(how, buf, sizeof(*how));
+    __builtin_memcpy(out, buf, known);
     return 0;
 }
 
@@ -130,7 +138,7 @@ static int how2_check(const struct open_how_k *how)
 int64_t sys_openat2(struct task *t, const struct sysargs *a)
 {
     struct open_how_k how;
-    int r = how_import(t, uaddr(a->v[2]), a->v[3], &how);
+    int r = sys_struct_import(t, uaddr(a->v[2]), a->v[3], &how, sizeof(how), sizeof(how));
     if (!r)
         r = how2_check(&how);
     if (r)

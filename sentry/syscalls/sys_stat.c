@@ -2,6 +2,7 @@
 #include "syscalls/sys_fs.h"
 
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -120,6 +121,15 @@ static void statx_fill_mount(struct statx *x, const struct path *p)
         x->stx_attributes |= 0x2000;
 }
 
+static void statx_fill_flags(struct statx *x, const struct inode *i)
+{
+    const uint32_t told = FS_IMMUTABLE_FL | FS_APPEND_FL | FS_NODUMP_FL; /* STATX_ATTR_* are the same */
+    if (!i->sb->own_attrs)
+        return;
+    x->stx_attributes_mask |= told;
+    x->stx_attributes |= __atomic_load_n(&i->fsflags, __ATOMIC_RELAXED) & told;
+}
+
 int64_t sys_statx(struct task *t, const struct sysargs *a)
 {
     unsigned flags = a->v[2], mask = a->v[3];
@@ -140,6 +150,7 @@ int64_t sys_statx(struct task *t, const struct sysargs *a)
         return r;
     statx_fill(&x, &k);
     statx_fill_mount(&x, &p);
+    statx_fill_flags(&x, sys_inode(&p, f));
     return uaccess_write_obj(t->mm, uaddr(a->v[4]), &x);
 }
 

@@ -3,9 +3,11 @@
 #include "syscalls/sys_fs.h"
 
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/xattr.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #define XATTR_NAME_MAX_K 255
@@ -26,15 +28,21 @@ static void target_free(struct target *x)
 }
 #define TARGET __attribute__((cleanup(target_free))) struct target
 
-enum by { BY_PATH, BY_LINK, BY_FD };
+/* How a call names its target: by path relative to dirfd, or dirfd itself (by_fd). */
+struct where {
+    int dirfd;
+    uint64_t path;
+    unsigned at_flags;
+    bool by_fd;
+};
 
-static int target_find(struct task *t, enum by by, uint64_t arg, struct target *x)
+static int target_find(struct task *t, const struct where *w, struct target *x)
 {
     *x = (struct target){{NULL, NULL}, NULL};
-    if (by != BY_FD)
-        return sys_path_at(t, AT_FDCWD, uaddr(arg), /*empty_ok=*/false,
-                           by == BY_PATH ? WALK_FOLLOW : 0, &x->p, &x->f);
-    x->f = fdtable_get_io(t->fds, arg);
+    if (!w->by_fd)
+        return sys_path_at(t, w->dirfd, uaddr(w->path), w->at_flags & AT_EMPTY_PATH,
+                           w->at_flags & AT_SYMLINK_NOFOLLOW ? 0 : WALK_FOLLOW, &x->p, &x->f);
+    x->f = fdtable_get_io(t->fds, w->dirfd);
     if (!x->f)
         return -EBADF;
     x->p = x->f->path;
@@ -76,23 +84,84 @@ static int name_check(struct task *t, struct inode *i, const char *name, bool wr
     return -EOPNOTSUPP;
 }
 
+/* ACL_ACCESS or ACL_DEFAULT, -1: another attribute. */
+static int acl_of_name(const char *name)
+{
+    if (!strcmp(name, "system.posix_acl_access"))
+        return ACL_ACCESS;
+    return strcmp(name, "system.posix_acl_default") ? -1 : ACL_DEFAULT;
+}
+
+/* struct vfs_cap_data: version 1 (12 bytes), 2 (20) or 3 (24, with the owner of a namespace). */
+static int fcaps_value_check(const char *name, const void *value, uint64_t size)
+{
+    uint32_t magic;
+    if (strcmp(name, XATTR_NAME_CAPS))
+        return 0;
+    if (size < sizeof(magic))
+        return -EINVAL;
+    memcpy(&magic, value, sizeof(magic));
+    bool good = ((magic >> 24) == 1 && size == 12) || ((magic >> 24) == 2 && size == 20) ||
+                ((magic >> 24) == 3 && size == 24);
+    return good ? 0 : -EINVAL;
+}
+
+
 static int write_check(struct task *t, const struct target *x)
 {
     struct inode *i = sys_inode(&x->p, x->f);
     if (i->sb->read_only)
         return -EROFS;
+    if (inode_has_flags(i, FS_IMMUTABLE_FL | FS_APPEND_FL))
+        return -EPERM;
     return x->p.mnt && (__atomic_load_n(&x->p.mnt->flags, __ATOMIC_RELAXED) & 1) ? -EROFS : 0;
 }
 
-static int64_t do_set(struct task *t, const struct sysargs *a, enum by by)
+static void changed(const struct target *x, struct inode *i, const char *name)
+{
+    if (!strcmp(name, XATTR_NAME_CAPS))
+        __atomic_store_n(&i->fcaps, FCAPS_UNKNOWN, __ATOMIC_RELAXED);
+    if (x->p.dentry)
+        fsnotify_path(&x->p, IN_ATTRIB);
+}
+
+static int set_on(struct task *t, const struct target *x, const char *name, const void *value,
+                  uint64_t size, unsigned flags)
+{
+    struct inode *i = sys_inode(&x->p, x->f);
+    int acl = acl_of_name(name);
+    int r = write_check(t, x);
+    if (r)
+        return r;
+    if (acl >= 0) {
+        r = acl_set_xattr(t, &x->p, i, acl, value, size);
+    } else {
+        r = name_check(t, i, name, /*write=*/true);
+        if (!r)
+            r = fcaps_value_check(name, value, size);
+        if (!r)
+            r = i->ops && i->ops->setxattr ? i->ops->setxattr(i, name, value, size, flags)
+                                           : -EOPNOTSUPP;
+    }
+    if (!r)
+        changed(x, i, name);
+    return r;
+}
+
+/* The arguments of the *xattrat calls' struct. */
+struct xattr_args_k {
+    uint64_t value;
+    uint32_t size, flags;
+};
+
+static int64_t do_set(struct task *t, const struct where *w, uint64_t name_ua,
+                      const struct xattr_args_k *a, uint64_t size)
 {
     char name[XATTR_NAME_MAX_K + 1];
-    uint64_t size = a->v[3];
-    unsigned flags = a->v[4];
     TARGET x = {{NULL, NULL}, NULL};
-    if (flags & ~(XATTR_CREATE | XATTR_REPLACE))
+    if (a->flags & ~(XATTR_CREATE | XATTR_REPLACE))
         return -EINVAL;
-    int r = name_import(t, a->v[1], name);
+    int r = name_import(t, name_ua, name);
     if (r)
         return r;
     if (size > XATTR_VALUE_MAX)
@@ -100,43 +169,43 @@ static int64_t do_set(struct task *t, const struct sysargs *a, enum by by)
     SYS_STR value = malloc(size ? size : 1);
     if (!value)
         return -ENOMEM;
-    r = uaccess_read(t->mm, value, uaddr(a->v[2]), size);
+    r = uaccess_read(t->mm, value, uaddr(a->value), size);
     if (!r)
-        r = target_find(t, by, a->v[0], &x);
-    if (!r)
-        r = write_check(t, &x);
-    if (r)
-        return r;
-    struct inode *i = sys_inode(&x.p, x.f);
-    r = name_check(t, i, name, /*write=*/true);
-    if (r)
-        return r;
-    return i->ops && i->ops->setxattr ? i->ops->setxattr(i, name, value, size, flags) : -EOPNOTSUPP;
+        r = target_find(t, w, &x);
+    return r ? r : set_on(t, &x, name, value, size, a->flags);
 }
 
-static int64_t do_get(struct task *t, const struct sysargs *a, enum by by)
+static int64_t get_from(struct task *t, const struct target *x, const char *name, void *value,
+                        uint64_t size)
+{
+    struct inode *i = sys_inode(&x->p, x->f);
+    int acl = acl_of_name(name);
+    if (acl >= 0)
+        return acl_get_xattr(i, acl, value, size);
+    int r = name_check(t, i, name, /*write=*/false);
+    if (r)
+        return r;
+    return i->ops && i->ops->getxattr ? i->ops->getxattr(i, name, value, size) : -EOPNOTSUPP;
+}
+
+static int64_t do_get(struct task *t, const struct where *w, uint64_t name_ua, uint64_t value_ua,
+                      uint64_t size)
 {
     char name[XATTR_NAME_MAX_K + 1];
-    uint64_t size = MIN(a->v[3], (uint64_t)XATTR_VALUE_MAX);
     TARGET x = {{NULL, NULL}, NULL};
-    int r = target_find(t, by, a->v[0], &x);
+    size = MIN(size, (uint64_t)XATTR_VALUE_MAX);
+    int r = name_import(t, name_ua, name);
     if (!r)
-        r = name_import(t, a->v[1], name);
+        r = target_find(t, w, &x);
     if (r)
         return r;
-    struct inode *i = sys_inode(&x.p, x.f);
-    r = name_check(t, i, name, /*write=*/false);
-    if (r)
-        return r;
-    if (!i->ops || !i->ops->getxattr)
-        return -EOPNOTSUPP;
     SYS_STR value = malloc(size ? size : 1);
     if (!value)
         return -ENOMEM;
-    int64_t n = i->ops->getxattr(i, name, value, size);
+    int64_t n = get_from(t, &x, name, value, size);
     if (n <= 0 || !size)
         return n;
-    r = uaccess_write(t->mm, uaddr(a->v[2]), value, n);
+    r = uaccess_write(t->mm, uaddr(value_ua), value, n);
     return r ? r : n;
 }
 
@@ -157,63 +226,155 @@ static int64_t list_filter(struct task *t, char *list, int64_t size)
     return out;
 }
 
-static int64_t do_list(struct task *t, const struct sysargs *a, enum by by)
+static int64_t list_add(char *list, int64_t n, const char *name)
 {
-    uint64_t size = MIN(a->v[2], (uint64_t)XATTR_LIST_MAX_K);
+    size_t size = strlen(name) + 1;
+    if (n + size > XATTR_LIST_MAX_K)
+        return -E2BIG;
+    memcpy(list + n, name, size);
+    return n + size;
+}
+
+static int64_t list_of(struct task *t, struct inode *i, char *list)
+{
+    int64_t n = 0;
+    if (i->ops && i->ops->listxattr)
+        n = i->ops->listxattr(i, list, XATTR_LIST_MAX_K);
+    n = n == -EOPNOTSUPP ? 0 : n;
+    if (n > 0)
+        n = list_filter(t, list, n);
+    if (n >= 0 && acl_has(i, ACL_ACCESS))
+        n = list_add(list, n, "system.posix_acl_access");
+    if (n >= 0 && acl_has(i, ACL_DEFAULT))
+        n = list_add(list, n, "system.posix_acl_default");
+    return n;
+}
+
+static int64_t do_list(struct task *t, const struct where *w, uint64_t list_ua, uint64_t size)
+{
     TARGET x = {{NULL, NULL}, NULL};
-    int r = target_find(t, by, a->v[0], &x);
+    size = MIN(size, (uint64_t)XATTR_LIST_MAX_K);
+    int r = target_find(t, w, &x);
     if (r)
         return r;
-    struct inode *i = sys_inode(&x.p, x.f);
-    if (!i->ops || !i->ops->listxattr)
-        return 0;
     SYS_STR list = malloc(XATTR_LIST_MAX_K);
     if (!list)
         return -ENOMEM;
-    int64_t n = i->ops->listxattr(i, list, XATTR_LIST_MAX_K);
+    int64_t n = list_of(t, sys_inode(&x.p, x.f), list);
     if (n <= 0)
-        return n == -EOPNOTSUPP ? 0 : n;
-    n = list_filter(t, list, n);
+        return n;
     if (!size)
         return n;
     if ((uint64_t)n > size)
         return -ERANGE;
-    r = uaccess_write(t->mm, uaddr(a->v[1]), list, n);
+    r = uaccess_write(t->mm, uaddr(list_ua), list, n);
     return r ? r : n;
 }
 
-static int64_t do_remove(struct task *t, const struct sysargs *a, enum by by)
+static int remove_from(struct task *t, const struct target *x, const char *name)
+{
+    struct inode *i = sys_inode(&x->p, x->f);
+    int acl = acl_of_name(name);
+    int r = write_check(t, x);
+    if (r)
+        return r;
+    if (acl >= 0) {
+        r = acl_set_xattr(t, &x->p, i, acl, NULL, 0);
+    } else {
+        r = name_check(t, i, name, /*write=*/true);
+        if (!r)
+            r = i->ops && i->ops->removexattr ? i->ops->removexattr(i, name) : -EOPNOTSUPP;
+    }
+    if (!r)
+        changed(x, i, name);
+    return r;
+}
+
+static int64_t do_remove(struct task *t, const struct where *w, uint64_t name_ua)
 {
     char name[XATTR_NAME_MAX_K + 1];
     TARGET x = {{NULL, NULL}, NULL};
-    int r = target_find(t, by, a->v[0], &x);
+    int r = name_import(t, name_ua, name);
     if (!r)
-        r = name_import(t, a->v[1], name);
-    if (!r)
-        r = write_check(t, &x);
-    if (r)
-        return r;
-    struct inode *i = sys_inode(&x.p, x.f);
-    r = name_check(t, i, name, /*write=*/true);
-    if (r)
-        return r;
-    return i->ops && i->ops->removexattr ? i->ops->removexattr(i, name) : -EOPNOTSUPP;
+        r = target_find(t, w, &x);
+    return r ? r : remove_from(t, &x, name);
 }
 
-#define XATTR_CALL(name, fn, by)                                                                   \
-    int64_t sys_##name(struct task *t, const struct sysargs *a)                                    \
+#define BY_PATH(a) &(struct where){.dirfd = AT_FDCWD, .path = (a)->v[0]}
+#define BY_LINK(a)                                                                                 \
+    &(struct where){.dirfd = AT_FDCWD, .path = (a)->v[0], .at_flags = AT_SYMLINK_NOFOLLOW}
+#define BY_FD(a) &(struct where){.dirfd = (a)->v[0], .by_fd = true}
+#define SET_ARGS(a) &(struct xattr_args_k){.value = (a)->v[2], .flags = (a)->v[4]}, (a)->v[3]
+#define GET_ARGS(a) (a)->v[2], (a)->v[3]
+
+#define XATTR_CALLS(prefix, by)                                                                    \
+    int64_t sys_##prefix##setxattr(struct task *t, const struct sysargs *a)                        \
     {                                                                                              \
-        return fn(t, a, by);                                                                       \
+        return do_set(t, by(a), a->v[1], SET_ARGS(a));                                             \
+    }                                                                                              \
+    int64_t sys_##prefix##getxattr(struct task *t, const struct sysargs *a)                        \
+    {                                                                                              \
+        return do_get(t, by(a), a->v[1], GET_ARGS(a));                                             \
+    }                                                                                              \
+    int64_t sys_##prefix##listxattr(struct task *t, const struct sysargs *a)                       \
+    {                                                                                              \
+        return do_list(t, by(a), a->v[1], a->v[2]);                                                \
+    }                                                                                              \
+    int64_t sys_##prefix##removexattr(struct task *t, const struct sysargs *a)                     \
+    {                                                                                              \
+        return do_remove(t, by(a), a->v[1]);                                                       \
     }
-XATTR_CALL(setxattr, do_set, BY_PATH)
-XATTR_CALL(lsetxattr, do_set, BY_LINK)
-XATTR_CALL(fsetxattr, do_set, BY_FD)
-XATTR_CALL(getxattr, do_get, BY_PATH)
-XATTR_CALL(lgetxattr, do_get, BY_LINK)
-XATTR_CALL(fgetxattr, do_get, BY_FD)
-XATTR_CALL(listxattr, do_list, BY_PATH)
-XATTR_CALL(llistxattr, do_list, BY_LINK)
-XATTR_CALL(flistxattr, do_list, BY_FD)
-XATTR_CALL(removexattr, do_remove, BY_PATH)
-XATTR_CALL(lremovexattr, do_remove, BY_LINK)
-XATTR_CALL(fremovexattr, do_remove, BY_FD)
+XATTR_CALLS(, BY_PATH)
+XATTR_CALLS(l, BY_LINK)
+XATTR_CALLS(f, BY_FD)
+
+/* ---- *xattrat ---- */
+
+/* AT_EMPTY_PATH takes a null path for an empty one. */
+static int where_at(const struct sysargs *a, struct where *w)
+{
+    *w = (struct where){.dirfd = a->v[0], .path = a->v[1], .at_flags = a->v[2]};
+    w->by_fd = !w->path && (w->at_flags & AT_EMPTY_PATH) && w->dirfd != AT_FDCWD;
+    return a->v[2] & 0xffffffff & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) ? -EINVAL : 0;
+}
+
+static int args_import(struct task *t, const struct sysargs *a, struct xattr_args_k *out)
+{
+    return sys_struct_import(t, uaddr(a->v[4]), a->v[5], out, sizeof(*out), sizeof(*out));
+}
+
+int64_t sys_setxattrat(struct task *t, const struct sysargs *a)
+{
+    struct xattr_args_k args;
+    struct where w;
+    int r = args_import(t, a, &args);
+    if (!r)
+        r = where_at(a, &w);
+    return r ? r : do_set(t, &w, a->v[3], &args, args.size);
+}
+
+int64_t sys_getxattrat(struct task *t, const struct sysargs *a)
+{
+    struct xattr_args_k args;
+    struct where w;
+    int r = args_import(t, a, &args);
+    if (!r && args.flags)
+        r = -EINVAL;
+    if (!r)
+        r = where_at(a, &w);
+    return r ? r : do_get(t, &w, a->v[3], args.value, args.size);
+}
+
+int64_t sys_listxattrat(struct task *t, const struct sysargs *a)
+{
+    struct where w;
+    int r = where_at(a, &w);
+    return r ? r : do_list(t, &w, a->v[3], a->v[4]);
+}
+
+int64_t sys_removexattrat(struct task *t, const struct sysargs *a)
+{
+    struct where w;
+    int r = where_at(a, &w);
+    return r ? r : do_remove(t, &w, a->v[3]);
+}

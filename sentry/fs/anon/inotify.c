@@ -271,12 +271,21 @@ static int watch_add(struct inotify *in, struct inode *i, uint32_t mask, struct 
     return watch_insert_locked(in, i, w, spare);
 }
 
+/* Any flag at all will do, as on Linux, even one that asks for no event. */
+#define MASK_KNOWN                                                                                 \
+    (IN_ALL_EVENTS | IN_UNMOUNT | IN_Q_OVERFLOW | IN_IGNORED | IN_ONLYDIR | IN_DONT_FOLLOW |       \
+     IN_EXCL_UNLINK | IN_MASK_CREATE | IN_MASK_ADD | IN_ISDIR | IN_ONESHOT)
+
+int inotify_check(struct file *f, uint32_t mask)
+{
+    if (!(mask & MASK_KNOWN) || (mask & IN_MASK_ADD && mask & IN_MASK_CREATE))
+        return -EINVAL;
+    return f->ops == &g_inotify_ops ? 0 : -EINVAL;
+}
+
 int inotify_add(struct file *f, const struct path *p, uint32_t mask)
 {
     struct inode *i = p->dentry->inode;
-    if (f->ops != &g_inotify_ops || !(mask & IN_ALL_EVENTS) ||
-        (mask & IN_MASK_ADD && mask & IN_MASK_CREATE))
-        return -EINVAL;
     struct in_watch *w = malloc(sizeof(*w));
     struct inotify_marks *spare = malloc(sizeof(*spare));
     bool used = false, used_spare = false;

@@ -362,4 +362,5 @@ const struct inode_ops g_ov_file_ops = {
     .setxattr = ov_setxattr,
     .listxattr = ov_listxattr,
     .removexattr = ov_removexattr,
+    .keep = ov_pin,
 };

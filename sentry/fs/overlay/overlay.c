@@ -280,6 +280,7 @@ const struct inode_ops g_ov_link_ops = {
     .setxattr = ov_setxattr,
     .listxattr = ov_listxattr,
     .removexattr = ov_removexattr,
+    .keep = ov_pin,
 };
 
 const struct inode_ops g_ov_special_ops = {
@@ -289,6 +290,7 @@ const struct inode_ops g_ov_special_ops = {
     .setxattr = ov_setxattr,
     .listxattr = ov_listxattr,
     .removexattr = ov_removexattr,
+    .keep = ov_pin,
 };
 
 /* ---- superblock
@@ -333,6 +335,7 @@ int overlay_mount(struct superblock *lower, struct superblock **out)
     lock_init(&os->names_lock, LR_LEAF);
     sb->priv = os;
     sb->next_ino = OV_FIRST_INO;
+    sb->own_attrs = true;
     struct inode *root, *lower_root = lower->root->inode;
     inode_get(lower_root);
     err = ov_wrap(sb, lower_root, NULL, "", 0, &root);

@@ -14,6 +14,11 @@ struct number {
     int64_t min, max;
 };
 
+struct knob {
+    int64_t *at; /* atomic */
+    int64_t min, max;
+};
+
 static int show_number(struct pbuf *b, const struct proc_ctx *c)
 {
     struct number *n = c->e->data;
@@ -63,6 +68,27 @@ static int write_uts(const struct proc_ctx *c, char *text, size_t size)
         return -EPERM;
     LOCK_GUARD(&g_kernel.uts_lock);
     snprintf(c->e->data, sizeof(g_kernel.uts.nodename), "%s", text);
+    return 0;
+}
+
+/* ---- numbers that other rooms go by ---- */
+
+static int show_knob(struct pbuf *b, const struct proc_ctx *c)
+{
+    const struct knob *k = c->e->data;
+    pb_printf(b, "%lld\n", (long long)__atomic_load_n(k->at, __ATOMIC_RELAXED));
+    return 0;
+}
+
+static int write_knob(const struct proc_ctx *c, char *text, size_t size)
+{
+    const struct knob *k = c->e->data;
+    char *end;
+    errno = 0;
+    long long v = strtoll(text, &end, 0);
+    if (end == text || errno || v < k->min || v > k->max)
+        return -EINVAL;
+    __atomic_store_n(k->at, v, __ATOMIC_RELAXED);
     return 0;
 }
 
@@ -117,6 +143,14 @@ static int show_file_nr(struct pbuf *b, const struct proc_ctx *c)
         .data = &(struct number)                                                                   \
         {                                                                                          \
             (v), (lo), (hi)                                                                        \
+        }                                                                                          \
+    }
+#define KNOB(n, var, lo, hi)                                                                       \
+    {                                                                                              \
+        .name = (n), .mode = S_IFREG | 0644, .show = show_knob, .write = write_knob,               \
+        .data = &(struct knob)                                                                     \
+        {                                                                                          \
+            &(var), (lo), (hi)                                                                     \
         }                                                                                          \
     }
 #define TEXT(n, t)                                                                                 \
@@ -243,13 +277,14 @@ static const struct proc_entry g_fs_entries[] = {
     TEXT("inode-nr", "1000\t0"),
     TEXT("inode-state", "1000\t0\t0\t0\t0\t0\t0"),
     TEXT("dentry-state", "1000\t500\t45\t0\t500\t0"),
-    NUM("lease-break-time", 45, 0, INT32_MAX),
-    NUM("leases-enable", 0, 0, 1),
+    KNOB("dir-notify-enable", g_vfs_knobs.dir_notify_enable, 0, 1),
+    KNOB("lease-break-time", g_vfs_knobs.lease_break_time, 0, INT32_MAX),
+    KNOB("leases-enable", g_vfs_knobs.leases_enable, 0, 1),
     NUM("mount-max", 100000, 1, INT32_MAX),
-    NUM("protected_fifos", 1, 0, 2),
-    NUM("protected_hardlinks", 1, 0, 1),
-    NUM("protected_regular", 2, 0, 2),
-    NUM("protected_symlinks", 1, 0, 1),
+    KNOB("protected_fifos", g_vfs_knobs.protected_fifos, 0, 2),
+    KNOB("protected_hardlinks", g_vfs_knobs.protected_hardlinks, 0, 1),
+    KNOB("protected_regular", g_vfs_knobs.protected_regular, 0, 2),
+    KNOB("protected_symlinks", g_vfs_knobs.protected_symlinks, 0, 1),
     NUM("suid_dumpable", 0, 0, 2),
     NUM("overflowuid", 65534, 0, 65535),
     NUM("overflowgid", 65534, 0, 65535),
