@@ -197,6 +197,7 @@ static void child_inherit(struct task *t, struct task *n, const struct clone_cal
         n->sched_priority = 0;
     }
     memcpy(n->affinity, t->affinity, sizeof(n->affinity));
+    n->mempolicy = t->mempolicy;
     n->personality = t->personality;
     n->mce_policy = t->mce_policy;
     n->io_flusher = t->io_flusher;

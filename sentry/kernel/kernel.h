@@ -325,6 +325,7 @@ struct task {
     uint64_t sched_runtime, sched_deadline, sched_period; /* lock: task.lock; SCHED_DEADLINE */
     int ioprio;                                           /* atomic; 0: by nice */
     uint64_t affinity[TASK_CPU_WORDS];                    /* lock: task.lock; bit per CPU */
+    struct mempolicy mempolicy;                           /* task-private */
     uint64_t timer_slack_default;                         /* task-private */
     uint64_t personality;                                 /* task-private */
     int pdeath_signal;                                    /* task-private */

@@ -14,6 +14,10 @@
 #ifndef MADV_DONTNEED_LOCKED
 #define MADV_DONTNEED_LOCKED 24
 #endif
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#define MADV_GUARD_REMOVE  103
+#endif
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ  22
 #define MADV_POPULATE_WRITE 23
@@ -94,6 +98,27 @@ static int advise_dontneed(struct mm *mm, struct vma *v, uint64_t lo, uint64_t h
     return 0;
 }
 
+/* What would lose the contents of memory that cannot be written is refused on a sealed mapping. */
+static bool seal_forbids(const struct vma *v)
+{
+    return v->flags & VMA_SEALED && vma_is_anon(v) && !(v->prot & PROT_WRITE);
+}
+
+static int advise_guard(struct mm *mm, struct vma *v, uint64_t lo, uint64_t hi, uint64_t arg)
+{
+    if (v->flags & VMA_LOCKED)
+        return -EINVAL;
+    int r = change_flags(mm, v, lo, hi, FLAG_CHANGE(VMA_GUARD, 0));
+    if (r)
+        return r;
+    v = vma_find(mm, lo);
+    if (v->flags & VMA_TOUCHED)
+        mm_unmap_platform(mm, lo, hi);
+    if (!vma_shared(v))
+        frames_clear(&mm->frames, lo, hi);
+    return 0;
+}
+
 static int advise_wipeonfork(struct mm *mm, struct vma *v, uint64_t lo, uint64_t hi, uint64_t arg)
 {
     if (!vma_is_anon(v) || vma_shared(v))
@@ -137,6 +162,8 @@ static const struct advice g_advices[] = {
     {MADV_KEEPONFORK, change_flags, FLAG_CHANGE(0, VMA_WIPEONFORK)},
     {MADV_COLD, advise_pageout, 0},
     {MADV_PAGEOUT, advise_pageout, 0},
+    {MADV_GUARD_INSTALL, advise_guard, 0},
+    {MADV_GUARD_REMOVE, change_flags, FLAG_CHANGE(0, VMA_GUARD)},
 };
 
 static const struct advice *find_advice(int advice)
@@ -162,11 +189,23 @@ static int check_range(struct mm *mm, uint64_t addr, uint64_t *size, int too_big
     return mm_range_ok(mm, addr, *size) ? 0 : -ENOMEM;
 }
 
-static int advise_range(struct mm *mm, uint64_t start, uint64_t end, part_fn *fn, uint64_t arg)
+static bool advice_sealed(struct mm *mm, uint64_t start, uint64_t end, int advice)
+{
+    if (advice != MADV_DONTNEED && advice != MADV_FREE && advice != MADV_DONTNEED_LOCKED &&
+        advice != MADV_DONTFORK && advice != MADV_WIPEONFORK && advice != MADV_GUARD_INSTALL)
+        return false;
+    for (struct vma *v = vma_above(mm, start); v && v->start < end; v = vma_next(v))
+        if (seal_forbids(v))
+            return true;
+    return false;
+}
+
+static int advise_range(struct mm *mm, uint64_t start, uint64_t end, int advice, part_fn *fn,
+                        uint64_t arg)
 {
     struct list dead = LIST_INIT(dead);
     rwlock_write(&mm->lock);
-    int r = each_part(mm, start, end, fn, arg);
+    int r = advice_sealed(mm, start, end, advice) ? -EPERM : each_part(mm, start, end, fn, arg);
     vma_merge_range(mm, start, end, &dead);
     rwlock_write_release(&mm->lock);
     vma_free_list(&dead);
@@ -271,8 +310,6 @@ int mm_madvise(struct mm *mm, uint64_t addr, uint64_t size, int advice)
 {
     const struct advice *a = find_advice(advice);
     bool populate = advice == MADV_POPULATE_READ || advice == MADV_POPULATE_WRITE;
-    if (advice == MADV_HWPOISON || advice == MADV_SOFT_OFFLINE)
-        return -EPERM;
     if (!a && !populate && advice != MADV_REMOVE)
         return -EINVAL;
     int r = check_range(mm, addr, &size, -EINVAL);
@@ -288,7 +325,29 @@ int mm_madvise(struct mm *mm, uint64_t addr, uint64_t size, int advice)
         rwlock_read_release(&mm->lock);
         return r;
     }
-    return advise_range(mm, addr, addr + size, a->fn, a->arg);
+    return advise_range(mm, addr, addr + size, advice, a->fn, a->arg);
+}
+
+bool mm_advice_remote(int advice)
+{
+    return advice == MADV_COLD || advice == MADV_PAGEOUT || advice == MADV_WILLNEED ||
+           advice == MADV_COLLAPSE;
+}
+
+int mm_seal(struct mm *mm, uint64_t addr, uint64_t size)
+{
+    struct list dead = LIST_INIT(dead);
+    int r = check_range(mm, addr, &size, -EINVAL);
+    if (r)
+        return r > 0 ? 0 : r;
+    rwlock_write(&mm->lock);
+    r = vma_covered(mm, addr, addr + size) ? 0 : -ENOMEM;
+    if (!r)
+        r = each_part(mm, addr, addr + size, change_flags, FLAG_CHANGE(VMA_SEALED, 0));
+    vma_merge_range(mm, addr, addr + size, &dead);
+    rwlock_write_release(&mm->lock);
+    vma_free_list(&dead);
+    return r;
 }
 
 /* ---- msync ----------------------------------------------------------------------------------- */

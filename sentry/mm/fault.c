@@ -23,7 +23,7 @@
 unsigned vma_pl_prot(const struct vma *v)
 {
     unsigned p = v->prot & (PROT_READ | PROT_WRITE | PROT_EXEC);
-    return p ? p | PL_READ : 0;
+    return p && !(v->flags & VMA_GUARD) ? p | PL_READ : 0;
 }
 
 /* ---- telling the platform -------------------------------------------------------------------- */
@@ -462,6 +462,8 @@ int fault_locked(struct mm *mm, uint64_t addr, unsigned access, bool forced)
         if (!v || !(v->flags & VMA_GROWSDOWN) || !grow_stack(mm, v, page))
             return -EFAULT;
     }
+    if (v->flags & VMA_GUARD)
+        return -EFAULT;
     if (!forced && !access_allowed(v, access))
         return -EACCES;
     return fault_in(mm, v, page, access);
@@ -480,6 +482,8 @@ int mm_fault(struct mm *mm, uint64_t addr, unsigned access)
 void fault_populate_lazy(struct mm *mm, struct vma *v, uint64_t lo, uint64_t hi)
 {
     struct frame_run run;
+    if (v->flags & VMA_GUARD)
+        return;
     for (uint64_t at = lo; frames_run(&mm->frames, at, hi, FRAME_COW, &run); at = run.va + run.size)
         if (fault_map_frames(mm, v, &run, /*commit=*/false))
             return;
@@ -522,6 +526,8 @@ static int populate_present(struct mm *mm, uint64_t lo, uint64_t hi, bool write)
         next = at + RF_PAGE_SIZE;
         if (!v)
             return -ENOMEM;
+        if (v->flags & VMA_GUARD)
+            return -EFAULT;
         bool w = write && v->prot & PROT_WRITE;
         if (e && *e && !(w && *e & FRAME_COW))
             continue;

@@ -41,6 +41,14 @@ int mm_may_expand(struct mm *mm, uint64_t size, unsigned prot, unsigned vma_flag
     return 0;
 }
 
+bool mm_sealed(struct mm *mm, uint64_t start, uint64_t end)
+{
+    for (struct vma *v = vma_above(mm, start); v && v->start < end; v = vma_next(v))
+        if (v->flags & VMA_SEALED)
+            return true;
+    return false;
+}
+
 /* ---- munmap ---------------------------------------------------------------------------------- */
 
 /* May a VMA go with its translations still queued for removal? Nothing of it may be reused before
@@ -65,6 +73,8 @@ int mm_unmap_locked(struct mm *mm, uint64_t start, uint64_t end, const struct vm
     bool touched = false, linger = true;
     if (!v || v->start >= end)
         return 0;
+    if (mm_sealed(mm, start, end))
+        return -EPERM;
     int r = vma_split_range(mm, start, end);
     if (r)
         return r;
@@ -396,6 +406,8 @@ static int mprotect_locked(struct mm *mm, uint64_t start, uint64_t end, unsigned
         v = vma_find(mm, at);
         if (!v)
             return -ENOMEM;
+        if (v->flags & VMA_SEALED)
+            return -EPERM;
         int r = mprotect_one(mm, v, at, MIN(end, v->end), prot);
         if (r)
             return r;

@@ -50,6 +50,7 @@ static void mm_destroy(struct mm *mm)
     frames_clear(&mm->frames, 0, 1ull << 48);
     if (mm->exe)
         file_put(mm->exe);
+    free(mm->ldt);
     rwlock_destroy(&mm->lock);
     free(mm);
 }
@@ -112,8 +113,14 @@ static int fork_vma(struct mm *src, struct mm *dst, struct vma *v, bool *flush)
     return r;
 }
 
-static void fork_layout(struct mm *src, struct mm *dst)
+static int fork_layout(struct mm *src, struct mm *dst)
 {
+    if (src->ldt) {
+        dst->ldt = malloc(MM_LDT_ENTRIES * sizeof(*dst->ldt));
+        if (!dst->ldt)
+            return -ENOMEM;
+        memcpy(dst->ldt, src->ldt, MM_LDT_ENTRIES * sizeof(*dst->ldt));
+    }
     dst->layout = src->layout;
     dst->limits = src->limits;
     dst->auxv_words = src->auxv_words;
@@ -121,6 +128,7 @@ static void fork_layout(struct mm *src, struct mm *dst)
     dst->exe = src->exe;
     if (dst->exe)
         file_get(dst->exe);
+    return 0;
 }
 
 /* Faults are dear and batches cheap: the child's platform learns at once what it will touch. A
@@ -143,7 +151,7 @@ int mm_fork(struct mm *src, struct mm **out)
     rwlock_write(&src->lock);
     /* A zap of a file finds the child's VMAs as soon as they are linked. */
     rwlock_write_nested(&dst->lock);
-    fork_layout(src, dst);
+    r = fork_layout(src, dst);
     for (struct vma *v = vma_above(src, 0); v && !r; v = vma_next(v))
         if (!(v->flags & VMA_DONTFORK))
             r = fork_vma(src, dst, v, &flush);
@@ -215,6 +223,28 @@ unsigned mm_auxv_get(struct mm *mm, uint64_t *auxv, unsigned max_words)
     memcpy(auxv, mm->auxv, n * sizeof(uint64_t));
     rwlock_read_release(&mm->lock);
     return n;
+}
+
+int mm_ldt_write(struct mm *mm, unsigned entry, uint64_t descriptor)
+{
+    rwlock_write(&mm->lock);
+    if (!mm->ldt)
+        mm->ldt = calloc(MM_LDT_ENTRIES, sizeof(*mm->ldt));
+    int r = mm->ldt ? 0 : -ENOMEM;
+    if (!r)
+        mm->ldt[entry] = descriptor;
+    rwlock_write_release(&mm->lock);
+    return r;
+}
+
+bool mm_ldt_read(struct mm *mm, uint64_t *all)
+{
+    rwlock_read(&mm->lock);
+    bool there = mm->ldt;
+    if (there)
+        memcpy(all, mm->ldt, MM_LDT_ENTRIES * sizeof(*all));
+    rwlock_read_release(&mm->lock);
+    return there;
 }
 
 void mm_limits_set(struct mm *mm, const struct mm_limits *l)

@@ -131,6 +131,7 @@ int mm_mremap(struct mm *mm, uint64_t addr, uint64_t old_size, uint64_t new_size
               uint64_t new_addr, uint64_t *va);
 uint64_t mm_brk(struct mm *mm, uint64_t brk); /* as brk(2): the new or unchanged break */
 int mm_madvise(struct mm *mm, uint64_t addr, uint64_t size, int advice);
+bool mm_advice_remote(int advice); /* may be given to another process's memory */
 int mm_msync(struct mm *mm, uint64_t addr, uint64_t size, int flags);
 int mm_mincore(struct mm *mm, uint64_t addr, uint64_t size, uint8_t *vec /* one byte a page */);
 int mm_mlock(struct mm *mm, uint64_t addr, uint64_t size, bool lock, bool onfault);
@@ -138,6 +139,25 @@ int mm_mlockall(struct mm *mm, int flags);
 /* PR_SET_VMA_ANON_NAME: name NULL takes names away. -EBADF: a file's mapping; -ENOMEM: holes. */
 int mm_name_range(struct mm *mm, uint64_t addr, uint64_t size, const char *name);
 int mm_munlockall(struct mm *mm);
+
+/* A memory policy (mempolicy(7)), of a range or a task. On one node it decides nothing. */
+struct mempolicy {
+    uint16_t mode;  /* MPOL_*; MPOL_DEFAULT: none */
+    uint16_t flags; /* MPOL_F_STATIC_NODES and kin, as in the mode argument */
+    int32_t home;   /* home node + 1, or 0 */
+    uint64_t nodes; /* the first nodes, as the guest gave them */
+};
+int mm_bind(struct mm *mm, uint64_t addr, uint64_t size, const struct mempolicy *p);
+int mm_home_node(struct mm *mm, uint64_t addr, uint64_t size, int node);
+int mm_policy_get(struct mm *mm, uint64_t addr, struct mempolicy *out); /* -EFAULT */
+int mm_page_node(struct mm *mm, uint64_t addr); /* 0, -ENOENT not present, -EFAULT not mapped */
+/* The local descriptor table, which is only kept. read: false if there is none; all LDT_ENTRIES. */
+int mm_ldt_write(struct mm *mm, unsigned entry, uint64_t descriptor);
+bool mm_ldt_read(struct mm *mm, uint64_t *all);
+/* Nothing of [addr, addr+size) may be unmapped, moved, protected or emptied any more. */
+int mm_seal(struct mm *mm, uint64_t addr, uint64_t size);
+/* remap_file_pages(2): show another part of the shared object behind addr. */
+int mm_remap_file_pages(struct mm *mm, uint64_t addr, uint64_t size, uint64_t offset);
 
 /* Repair a fault: 0 retry, -EFAULT nothing mapped (SEGV_MAPERR), -EACCES (SEGV_ACCERR), -ENXIO and
  * other errors SIGBUS (BUS_ADRERR). Grows stacks. access: one PL_* bit. */

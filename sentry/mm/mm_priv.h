@@ -107,6 +107,8 @@ enum { /* vma.flags */
        VMA_DONTDUMP = 2048,
        VMA_LOCKONFAULT = 4096,
        VMA_FRAMES = 8192, /* frames of the memory file have been mapped through its mappable */
+       VMA_SEALED = 16384, /* mseal(2) */
+       VMA_GUARD = 32768,  /* MADV_GUARD_INSTALL: mapped, but any access is a fault */
 };
 
 struct vma {
@@ -118,11 +120,13 @@ struct vma {
     struct file *file;     /* const; counted, or NULL */
     struct mappable *map;  /* const; kept alive by file, or counted if anon_shared; or NULL */
     const char *name;      /* lock: mm.lock; static */
+    struct mempolicy policy;        /* lock: mm.lock */
     struct list_node mappable_node; /* lock: map.lock */
     struct list_node dead_node;     /* while on a list of VMAs to free */
 };
 
 #define MM_AUXV_WORDS    64
+#define MM_LDT_ENTRIES   8192
 #define MM_MAP_COUNT_MAX 65530
 #define MM_MMAP_MIN_ADDR 65536ull
 #define MM_STACK_GUARD   (256 * RF_PAGE_SIZE)
@@ -148,6 +152,7 @@ struct mm {
     struct file *exe;             /* lock: lock; counted */
     uint64_t auxv[MM_AUXV_WORDS]; /* lock: lock */
     unsigned auxv_words;          /* lock: lock */
+    uint64_t *ldt;                /* lock: lock; MM_LDT_ENTRIES, or NULL */
 };
 
 /* vma.c: the tree; all under the write lock unless said. */
@@ -216,6 +221,7 @@ bool mm_reclaim(struct mm *mm);
 int mm_unmap_locked(struct mm *mm, uint64_t start, uint64_t end, const struct vma *next,
                     struct list *dead);
 int mm_may_expand(struct mm *mm, uint64_t size, unsigned prot, unsigned vma_flags);
+bool mm_sealed(struct mm *mm, uint64_t start, uint64_t end); /* any of it */
 bool mm_range_ok(struct mm *mm, uint64_t addr, uint64_t size); /* inside the address space */
 
 /* mm.c: as mm_put, where the last one may not release files (locks above LR_MM are held). */

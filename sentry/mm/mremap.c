@@ -152,6 +152,8 @@ static int remap_locked(struct remap *r, uint64_t *va)
     struct vma *v = vma_find(mm, r->addr);
     if (!v)
         return -EFAULT;
+    if (mm_sealed(mm, r->addr, r->addr + MAX(r->old_size, RF_PAGE_SIZE)))
+        return -EPERM;
     if (r->flags & (MREMAP_FIXED | MREMAP_DONTUNMAP))
         return move_to_target(r, va);
     *va = r->addr;
@@ -189,4 +191,52 @@ int mm_mremap(struct mm *mm, uint64_t addr, uint64_t old_size, uint64_t new_size
     rwlock_write_release(&mm->lock);
     vma_free_list(&dead);
     return e;
+}
+
+/* ---- remap_file_pages ------------------------------------------------------------------------- */
+
+/* The VMA at start goes on, maybe in neighbours that show the same object, up to end. */
+static bool one_object(struct mm *mm, const struct vma *v, uint64_t end)
+{
+    for (const struct vma *n; v->end < end; v = n) {
+        n = vma_next(v);
+        if (!n || n->start != v->end || n->map != v->map || n->file != v->file ||
+            n->prot != v->prot)
+            return false;
+    }
+    return true;
+}
+
+/* As Linux since 4.0: the range becomes a mapping of its own. */
+static int remap_pages_locked(struct mm *mm, uint64_t addr, uint64_t end, uint64_t offset,
+                              struct list *dead)
+{
+    struct vma *v = vma_find(mm, addr), *n;
+    if (!v || !vma_shared(v) || !v->map || !one_object(mm, v, end))
+        return -EINVAL;
+    if (mm->vma_count + 2 >= MM_MAP_COUNT_MAX)
+        return -ENOMEM;
+    int r = vma_dup(mm, v, addr, end, &n);
+    if (r)
+        return r;
+    n->flags &= ~VMA_TOUCHED;
+    n->offset = offset;
+    r = mm_unmap_locked(mm, addr, end, n, dead);
+    if (r) {
+        list_push_back(dead, &n->dead_node);
+        return r;
+    }
+    vma_insert(mm, n);
+    vma_merge_range(mm, addr, end, dead);
+    return 0;
+}
+
+int mm_remap_file_pages(struct mm *mm, uint64_t addr, uint64_t size, uint64_t offset)
+{
+    struct list dead = LIST_INIT(dead);
+    rwlock_write(&mm->lock);
+    int r = remap_pages_locked(mm, addr, addr + size, offset, &dead);
+    rwlock_write_release(&mm->lock);
+    vma_free_list(&dead);
+    return r;
 }

@@ -20,6 +20,8 @@ struct span { /* bytes of the guest as we can touch them */
 
 static bool access_ok(const struct vma *v, unsigned access)
 {
+    if (v->flags & VMA_GUARD)
+        return false;
     if (access & ACCESS_FORCED) /* as FOLL_FORCE: what mprotect could give, but never write through
                                    a shared read-only mapping */
         return !(access & PL_WRITE) || v->prot & PROT_WRITE ||

@@ -8,6 +8,7 @@
 #include "fs/vfs.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define vma_of(n) ((n) ? tree_entry((n), struct vma, node) : NULL)
 
@@ -86,6 +87,7 @@ int vma_dup(struct mm *mm, const struct vma *v, uint64_t start, uint64_t end, st
     n->file = v->file;
     n->map = v->map;
     n->name = v->name;
+    n->policy = v->policy;
     n->offset = v->offset + (start - v->start);
     vma_get_objects(n);
     *out = n;
@@ -193,7 +195,7 @@ static bool vma_alike(const struct vma *a, const struct vma *b)
     const unsigned ignored = VMA_TOUCHED;
     return a->end == b->start && a->prot == b->prot &&
            !((a->flags ^ b->flags) & ~ignored) && a->file == b->file && a->map == b->map &&
-           a->name == b->name && (!a->map || a->offset + vma_size(a) == b->offset);
+           a->name == b->name && !memcmp(&a->policy, &b->policy, sizeof(a->policy)) && (!a->map || a->offset + vma_size(a) == b->offset);
 }
 
 void vma_merge_range(struct mm *mm, uint64_t start, uint64_t end, struct list *dead)

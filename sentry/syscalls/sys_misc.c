@@ -140,16 +140,32 @@ int64_t sys_getrandom(struct task *t, const struct sysargs *a)
 /* ---- barriers ---------------------------------------------------------------------------------
  */
 
+#ifndef MEMBARRIER_CMD_GET_REGISTRATIONS
+#define MEMBARRIER_CMD_GET_REGISTRATIONS (1 << 9)
+#endif
 #define MEMBARRIER_ALL                                                                             \
     (MEMBARRIER_CMD_GLOBAL | MEMBARRIER_CMD_GLOBAL_EXPEDITED |                                     \
      MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED | MEMBARRIER_CMD_PRIVATE_EXPEDITED |                 \
      MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED | MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE |      \
-     MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE)
+     MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE |                                         \
+     MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ | MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ |      \
+     MEMBARRIER_CMD_GET_REGISTRATIONS)
+
+/* The special kinds count as registration for the plain one too, though they do not permit it. */
+static int membarrier_registered(struct process *p)
+{
+    int set = __atomic_load_n(&p->membarrier, __ATOMIC_RELAXED);
+    if (set & (MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE |
+               MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ))
+        set |= MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED;
+    return set;
+}
 
 int64_t sys_membarrier(struct task *t, const struct sysargs *a)
 {
     int cmd = a->v[0];
-    if (a->v[1])
+    unsigned flags = a->v[1];
+    if (flags && (cmd != MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ || flags != MEMBARRIER_CMD_FLAG_CPU))
         return -EINVAL;
     switch (cmd) {
     case MEMBARRIER_CMD_QUERY:
@@ -157,14 +173,18 @@ int64_t sys_membarrier(struct task *t, const struct sysargs *a)
     case MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED:
     case MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED:
     case MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE:
+    case MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ:
         __atomic_or_fetch(&t->process->membarrier, cmd, __ATOMIC_RELAXED);
         return 0;
     case MEMBARRIER_CMD_PRIVATE_EXPEDITED:
     case MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE:
+    case MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ:
         if (!(__atomic_load_n(&t->process->membarrier, __ATOMIC_RELAXED) & cmd << 1))
             return -EPERM;
         process_barrier(t->process);
         return 0;
+    case MEMBARRIER_CMD_GET_REGISTRATIONS:
+        return membarrier_registered(t->process);
     case MEMBARRIER_CMD_GLOBAL:
     case MEMBARRIER_CMD_GLOBAL_EXPEDITED: {
         struct process *p;

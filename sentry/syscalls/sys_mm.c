@@ -156,6 +156,32 @@ int64_t sys_munlockall(struct task *t, const struct sysargs *a)
     return mm_munlockall(t->mm);
 }
 
+int64_t sys_mseal(struct task *t, const struct sysargs *a)
+{
+    return a->v[2] ? -EINVAL : mm_seal(t->mm, a->v[0], a->v[1]);
+}
+
+int64_t sys_remap_file_pages(struct task *t, const struct sysargs *a)
+{
+    uint64_t start = page_down(a->v[0]), size = page_down(a->v[1]), pgoff = a->v[3], end, sum;
+    if (a->v[2] || !add_u64(start, size, &end) || end <= start)
+        return -EINVAL;
+    if (!add_u64(pgoff, size >> RF_PAGE_SHIFT, &sum) || sum > INT64_MAX >> RF_PAGE_SHIFT)
+        return -EINVAL;
+    return mm_remap_file_pages(t->mm, start, size, pgoff << RF_PAGE_SHIFT);
+}
+
+/* Protection keys as on a processor without them. */
+int64_t sys_pkey_alloc(struct task *t, const struct sysargs *a)
+{
+    return -EINVAL;
+}
+
+int64_t sys_pkey_free(struct task *t, const struct sysargs *a)
+{
+    return -EINVAL;
+}
+
 /* ---- other processes' memory ------------------------------------------------------------------
  */
 
@@ -246,27 +272,81 @@ int64_t sys_process_vm_writev(struct task *t, const struct sysargs *a)
     return vm_access(t, a, /*write=*/true);
 }
 
-/* ---- NUMA: one node ----------------------------------------------------------------------------
- */
-
-int64_t sys_mbind(struct task *t, const struct sysargs *a)
+/* The process of a pidfd, counted. */
+static int pidfd_target(struct task *t, int fd, struct process **out)
 {
-    return 0;
+    struct file *f = fdtable_get(t->fds, fd);
+    *out = f ? pidfd_process(f) : NULL;
+    if (f)
+        file_put(f);
+    return *out ? 0 : -EBADF;
 }
 
-int64_t sys_set_mempolicy(struct task *t, const struct sysargs *a)
+/* Its memory, counted, if t may look at it. */
+static int pidfd_mm(struct task *t, int fd, struct mm **out)
 {
-    return 0;
+    struct process *p;
+    int r = pidfd_target(t, fd, &p);
+    if (r)
+        return r;
+    struct task *o = task_next(p, 0);
+    process_put(p);
+    if (!o)
+        return -ESRCH;
+    r = cred_may_ptrace(t, o);
+    *out = r ? NULL : task_mm_get(o);
+    task_put(o);
+    return r ? r : *out ? 0 : -ESRCH;
 }
 
-int64_t sys_get_mempolicy(struct task *t, const struct sysargs *a)
+static int64_t advise_all(struct mm *mm, const struct uio *u, int advice)
 {
-    int32_t mode = 0; /* MPOL_DEFAULT */
-    uint64_t nodes = a->v[4] & 4 /* MPOL_F_MEMS_ALLOWED */ ? 1 : 0;
-    if (a->v[0] && uaccess_write_obj(t->mm, uaddr(a->v[0]), &mode))
-        return -EFAULT;
-    uint64_t bytes = a->v[2] / 8;
-    if (a->v[1] && bytes && uaccess_write(t->mm, uaddr(a->v[1]), &nodes, MIN(bytes, 8ul)))
-        return -EFAULT;
-    return 0;
+    int64_t done = 0;
+    for (unsigned i = 0; i < u->count; i++) {
+        int r = mm_madvise(mm, u->segs[i].addr, u->segs[i].size, advice);
+        if (r)
+            return done ? done : r;
+        done += u->segs[i].size;
+    }
+    return done;
+}
+
+int64_t sys_process_madvise(struct task *t, const struct sysargs *a)
+{
+    int advice = a->v[3];
+    struct uio u;
+    struct mm *mm;
+    if ((uint32_t)a->v[4])
+        return -EINVAL;
+    int64_t r = uio_import(&u, t->mm, uaddr(a->v[1]), a->v[2]);
+    if (r)
+        return r;
+    r = pidfd_mm(t, (int)a->v[0], &mm);
+    if (!r) {
+        if (mm != t->mm && !mm_advice_remote(advice))
+            r = -EINVAL;
+        else if (mm != t->mm && !cred_has_cap(t->cred, CAP_SYS_NICE))
+            r = -EPERM;
+        else
+            r = advise_all(mm, &u, advice);
+        mm_put(mm);
+    }
+    uio_free(&u);
+    return r;
+}
+
+/* A dying process gives its memory back at its own speed, which here is at once. */
+int64_t sys_process_mrelease(struct task *t, const struct sysargs *a)
+{
+    struct process *p;
+    if ((uint32_t)a->v[1])
+        return -EINVAL;
+    int r = pidfd_target(t, (int)a->v[0], &p);
+    if (r)
+        return r;
+    lock_acquire(&p->sig_lock);
+    bool dying = p->group_exiting, gone = p->state >= PROCESS_ZOMBIE;
+    lock_release(&p->sig_lock);
+    process_put(p);
+    return gone ? -ESRCH : dying ? 0 : -EINVAL;
 }

@@ -296,10 +296,24 @@ int64_t sys_arch_prctl(struct task *t, const struct sysargs *a)
         return get_base(t, /*gs=*/false, a->v[1]);
     case ARCH_GET_GS:
         return get_base(t, /*gs=*/true, a->v[1]);
+    case 0x1021: /* ARCH_GET_XCOMP_SUPP */
+    case 0x1022: /* ARCH_GET_XCOMP_PERM */
+        return uaccess_write_obj(t->mm, uaddr(a->v[1]), &g_kernel.platform->xfeatures);
+    case 0x1024: /* ARCH_GET_XCOMP_GUEST_PERM */
+        return uaccess_write_obj(t->mm, uaddr(a->v[1]), &g_kernel.platform->xfeatures);
+    case 0x1023: /* ARCH_REQ_XCOMP_PERM: no feature has to be asked for */
+    case 0x1025: /* ARCH_REQ_XCOMP_GUEST_PERM */
+        return a->v[1] > 63 || !(g_kernel.platform->xfeatures >> a->v[1] & 1) ? -EINVAL
+                                                                              : -EOPNOTSUPP;
+    case 0x2001: /* ARCH_MAP_VDSO_X32 */
+        return -EINVAL;
+    case 0x2002: /* ARCH_MAP_VDSO_32 */
+    case 0x2003: /* ARCH_MAP_VDSO_64: there is one already */
+        return -EEXIST;
     case ARCH_GET_CPUID:
         return 1;
     case ARCH_SET_CPUID:
-        return a->v[1] ? 0 : -ENODEV;
+        return -ENODEV;
     }
     return -EINVAL;
 }
