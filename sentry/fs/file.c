@@ -150,6 +150,7 @@ void vfs_init(void)
     root->ino = 1;
     g_anon_sb->root = dcache_new_root(g_anon_sb, root);
     bug_on(!g_anon_sb->root);
+    nsfs_init();
 }
 
 /* ---- mapping ---- */

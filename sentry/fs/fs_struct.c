@@ -32,6 +32,11 @@ void fs_struct_get(struct fs_struct *fs)
     ref_get(&fs->ref);
 }
 
+bool fs_struct_is_shared(struct fs_struct *fs)
+{
+    return ref_read(&fs->ref) > 1;
+}
+
 void fs_struct_put(struct fs_struct *fs)
 {
     if (!ref_put(&fs->ref))

@@ -7,6 +7,7 @@
 #include "fs/vfs_priv.h"
 
 #include <errno.h>
+#include <linux/sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -253,40 +254,76 @@ int mount_attach(struct mount_ns *ns, const struct path *at, struct superblock *
 
 /* ---- namespaces ---- */
 
-static struct mount_ns *ns_alloc(void)
+static void mount_ns_free(struct ns *base)
 {
-    struct mount_ns *ns = calloc(1, sizeof(*ns));
-    if (!ns)
-        return NULL;
-    ref_init(&ns->ref);
-    ns->id = ns_id_new();
-    return ns;
-}
-
-void mount_ns_get(struct mount_ns *ns)
-{
-    ref_get(&ns->ref);
-}
-
-void mount_ns_put(struct mount_ns *ns)
-{
-    if (!ref_put(&ns->ref))
-        return;
+    struct mount_ns *ns = container_of(base, struct mount_ns, ns);
     struct list doomed = LIST_INIT(doomed);
     lock_acquire(&g_mount_lock);
-    mount_detach_locked(ns->root, &doomed);
+    if (ns->root)
+        mount_detach_locked(ns->root, &doomed);
     lock_release(&g_mount_lock);
     mount_put_doomed(&doomed);
     free(ns);
 }
 
+/* The caller's root and working directory become the root of the namespace, as what is mounted
+ * there last shows it. */
+static int mount_ns_enter(struct task *t, struct ns *base, struct ns_switch *sw)
+{
+    struct mount_ns *ns = container_of(base, struct mount_ns, ns);
+    const struct cred *c = sw->cred ? sw->cred : t->cred;
+    if (!cred_capable(c, base->owner, CAP_SYS_ADMIN) ||
+        !cred_capable(c, c->user_ns, CAP_SYS_CHROOT) || !cred_capable(c, c->user_ns, CAP_SYS_ADMIN))
+        return -EPERM;
+    if (fs_struct_is_shared(t->fs))
+        return -EINVAL;
+    lock_acquire(&g_mount_lock);
+    struct path top = {.mnt = ns->root, .dentry = ns->root->root};
+    lock_acquire(&g_dcache_lock);
+    mount_follow_down_locked(&top);
+    lock_release(&g_dcache_lock);
+    path_get(&top);
+    lock_release(&g_mount_lock);
+    struct path again = top;
+    path_get(&again);
+    fs_struct_set_root(sw->fs, &top);
+    fs_struct_set_cwd(sw->fs, &again);
+    mount_ns_get(ns);
+    sw->mount_ns = ns;
+    return 0;
+}
+
+static const struct ns_ops g_mount_ns_ops = {.kind = NS_MNT,
+                                             .name = "mnt",
+                                             .clone_flag = CLONE_NEWNS,
+                                             .free = mount_ns_free,
+                                             .enter = mount_ns_enter};
+
+static struct mount_ns *ns_alloc(struct user_ns *owner)
+{
+    struct mount_ns *ns = calloc(1, sizeof(*ns));
+    if (ns)
+        ns_init(&ns->ns, &g_mount_ns_ops, owner);
+    return ns;
+}
+
+void mount_ns_get(struct mount_ns *ns)
+{
+    ns_get(&ns->ns);
+}
+
+void mount_ns_put(struct mount_ns *ns)
+{
+    ns_put(&ns->ns);
+}
+
 int mount_ns_new(struct superblock *root_sb, unsigned flags, const char *source,
                  struct mount_ns **out)
 {
-    struct mount_ns *ns = ns_alloc();
+    struct mount_ns *ns = ns_alloc(g_kernel.root_user_ns);
     struct mount *m = ns ? mount_new(root_sb, root_sb->root, flags, source) : NULL;
     if (!m) {
-        free(ns);
+        ns_put(ns ? &ns->ns : NULL);
         return -ENOMEM;
     }
     ns->root = m;
@@ -295,9 +332,9 @@ int mount_ns_new(struct superblock *root_sb, unsigned flags, const char *source,
     return 0;
 }
 
-int mount_ns_copy(struct mount_ns *src, struct mount_ns **out)
+int mount_ns_copy(struct mount_ns *src, struct user_ns *owner, struct mount_ns **out)
 {
-    struct mount_ns *ns = ns_alloc();
+    struct mount_ns *ns = ns_alloc(owner);
     if (!ns)
         return -ENOMEM;
     lock_acquire(&g_mount_lock);
@@ -306,7 +343,7 @@ int mount_ns_copy(struct mount_ns *src, struct mount_ns **out)
         mount_set_ns_locked(ns->root, ns);
     lock_release(&g_mount_lock);
     if (r)
-        free(ns);
+        mount_ns_put(ns);
     else
         *out = ns;
     return r;

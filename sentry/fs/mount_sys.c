@@ -118,7 +118,8 @@ static int do_bind(struct task *t, const struct path *at, const char *source, bo
         return r;
     struct mount *m = NULL;
     lock_acquire(&g_mount_lock);
-    if (from.mnt->propagation == MS_UNBINDABLE || from.mnt->ns != t->mount_ns)
+    if (from.mnt->propagation == MS_UNBINDABLE ||
+        (from.mnt->ns != t->mount_ns && !nsfs_is(from.dentry)))
         r = -EINVAL;
     else
         r = mount_clone_locked(from.mnt, from.dentry, recursive, &m);

@@ -18,6 +18,7 @@
 #include "base/ref.h"
 #include "base/tree.h"
 #include "base/waitq.h"
+#include "kernel/ns.h"
 #include "mm/mm.h"
 #include <stdbool.h>
 #include <stdint.h>
@@ -325,9 +326,8 @@ struct mount {
 };
 
 struct mount_ns {
-    struct ref ref;
+    struct ns ns;
     struct mount *root; /* lock: LR_MOUNT; counted */
-    uint64_t id;        /* const */
 };
 void mount_get(struct mount *m);
 void mount_put(struct mount *m);
@@ -338,10 +338,16 @@ void mount_ns_get(struct mount_ns *ns);
 void mount_ns_put(struct mount_ns *ns);
 int mount_ns_new(struct superblock *root_sb, unsigned flags, const char *source,
                  struct mount_ns **out);
-int mount_ns_copy(struct mount_ns *src,
+int mount_ns_copy(struct mount_ns *src, struct user_ns *owner,
                   struct mount_ns **out); /* CLONE_NEWNS */
 /* Move root and cwd of a not yet shared fs_struct to the same places in the copied namespace. */
 void mount_ns_remap_fs(struct mount_ns *from, struct mount_ns *to, struct fs_struct *fs);
+/* nsfs.c: a counted path, or an open file, that stands for a namespace; its name "net:[4026…]"; the
+ * namespace (borrowed) behind an open file, NULL if it is none. */
+int nsfs_path(struct ns *ns, struct path *out);
+int nsfs_open(struct ns *ns, struct file **out);
+int nsfs_name(const struct ns *ns, char *buf, size_t size);
+struct ns *nsfs_ns(const struct file *f);
 /* Attach sb at an existing path. consumes nothing. */
 int mount_attach(struct mount_ns *ns, const struct path *at, struct superblock *sb,
                  struct dentry *root, unsigned flags, const char *source);
@@ -554,6 +560,7 @@ int fs_struct_new(const struct path *root, const struct path *cwd, uint32_t umas
 int fs_struct_copy(struct fs_struct *src, struct fs_struct **out);
 void fs_struct_get(struct fs_struct *fs);
 void fs_struct_put(struct fs_struct *fs);
+bool fs_struct_is_shared(struct fs_struct *fs); /* with another task, by CLONE_FS */
 void fs_struct_set_cwd(struct fs_struct *fs, const struct path *consumed);
 void fs_struct_set_root(struct fs_struct *fs, const struct path *consumed);
 void fs_struct_root(struct fs_struct *fs, struct path *out); /* counted */

@@ -35,6 +35,10 @@ struct dentry *dentry_parent_get(struct dentry *d);
 void superblock_change_begin(struct superblock *sb);
 void superblock_change_end(struct superblock *sb);
 
+/* ---- nsfs.c ---------------------------------------------------------------------------------- */
+void nsfs_init(void);
+bool nsfs_is(const struct dentry *d);
+
 /* ---- mount.c ---------------------------------------------------------------------------------- */
 
 extern struct lock g_mount_lock; /* LR_MOUNT */

@@ -4,12 +4,76 @@
 #include "ipc/ipc_priv.h"
 
 #include <errno.h>
+#include <linux/sched.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define ID_STRIDE 32768
 
-static int table_grow(struct ipc_table *tb)
+static struct ipc_table *const g_tables[IPC_KINDS] = {
+    [IPC_SEM_KIND] = &g_sem_table, [IPC_MSG_KIND] = &g_msg_table, [IPC_SHM_KIND] = &g_shm_table};
+
+/* ---- namespaces ---- */
+
+/* Nobody in it is left; a segment that is still attached lives on without its id. */
+static void ipc_ns_free(struct ns *base)
+{
+    struct ipc_ns *ns = container_of(base, struct ipc_ns, ns);
+    for (int k = 0; k < IPC_KINDS; k++) {
+        struct ipc_ids *ids = &ns->ids[k];
+        lock_acquire(&g_tables[k]->lock);
+        for (unsigned i = 0; i < ids->capacity; i++)
+            if (ids->slots[i])
+                ipc_remove_locked(g_tables[k], ids->slots[i]);
+        lock_release(&g_tables[k]->lock);
+        free(ids->slots);
+    }
+    mq_ns_exit(ns);
+    free(ns);
+}
+
+static int ipc_ns_enter(struct task *t, struct ns *base, struct ns_switch *sw)
+{
+    int r = ns_may_enter(t, base, sw);
+    if (r)
+        return r;
+    ns_get(base);
+    ns_put(&sw->set->ipc->ns);
+    sw->set->ipc = container_of(base, struct ipc_ns, ns);
+    return 0;
+}
+
+static const struct ns_ops g_ipc_ns_ops = {.kind = NS_IPC,
+                                           .name = "ipc",
+                                           .clone_flag = CLONE_NEWIPC,
+                                           .free = ipc_ns_free,
+                                           .enter = ipc_ns_enter};
+
+int ipc_ns_new(struct user_ns *owner, struct ipc_ns **out)
+{
+    struct ipc_ns *ns = calloc(1, sizeof(*ns));
+    if (!ns)
+        return -ENOMEM;
+    ns_init(&ns->ns, &g_ipc_ns_ops, owner);
+    list_init(&ns->queues);
+    *out = ns;
+    return 0;
+}
+
+struct ns *ipc_ns_base(struct ipc_ns *ns)
+{
+    return &ns->ns;
+}
+
+struct ipc_ns *ipc_ns_current(void)
+{
+    struct task *t = task_current();
+    return t && t->ns_set ? t->ns_set->ipc : g_kernel.root_ns_set->ipc;
+}
+
+/* ---- tables ---- */
+
+static int ids_grow(struct ipc_ids *tb)
 {
     unsigned capacity = tb->capacity ? tb->capacity * 2 : 16;
     struct ipc_object **bigger = realloc(tb->slots, capacity * sizeof(*bigger));
@@ -21,17 +85,18 @@ static int table_grow(struct ipc_table *tb)
     return 0;
 }
 
-static int table_insert(struct ipc_table *tb, struct ipc_object *o)
+static int ids_insert(struct ipc_ids *tb, struct ipc_object *o)
 {
     unsigned i = 0;
     if (tb->used >= IPC_TABLE_MAX)
         return -ENOSPC;
     while (i < tb->capacity && tb->slots[i])
         i++;
-    if (i == tb->capacity && table_grow(tb))
+    if (i == tb->capacity && ids_grow(tb))
         return -ENOMEM;
     o->seq = tb->next_seq++ & 0xffff;
     o->id = i + (o->seq & 0x7fff) * ID_STRIDE;
+    o->ids = tb;
     tb->slots[i] = o;
     tb->used++;
     if (i > tb->max_index)
@@ -39,7 +104,7 @@ static int table_insert(struct ipc_table *tb, struct ipc_object *o)
     return 0;
 }
 
-static struct ipc_object *find_key(struct ipc_table *tb, uint32_t key)
+static struct ipc_object *find_key(const struct ipc_ids *tb, uint32_t key)
 {
     for (unsigned i = 0; i < tb->capacity; i++)
         if (tb->slots[i] && tb->slots[i]->key == key && !tb->slots[i]->removed)
@@ -59,7 +124,7 @@ static int64_t create(struct ipc_table *tb, struct task *t, uint32_t key, int fl
     o->uid = o->cuid = t->cred->euid;
     o->gid = o->cgid = t->cred->egid;
     o->mode = flags & 0777;
-    err = table_insert(tb, o);
+    err = ids_insert(ipc_ids(tb), o);
     if (!err)
         return o->id;
     tb->destroy(o);
@@ -76,7 +141,7 @@ int64_t ipc_get(struct ipc_table *tb, struct task *t, uint32_t key, int flags, i
                 int (*check)(struct ipc_object *o, void *arg), void *arg)
 {
     LOCK_GUARD(&tb->lock);
-    struct ipc_object *o = key == IPC_PRIVATE ? NULL : find_key(tb, key);
+    struct ipc_object *o = key == IPC_PRIVATE ? NULL : find_key(ipc_ids(tb), key);
     if (!o) {
         if (key != IPC_PRIVATE && !(flags & IPC_CREAT))
             return -ENOENT;
@@ -93,11 +158,12 @@ int64_t ipc_get(struct ipc_table *tb, struct task *t, uint32_t key, int flags, i
 struct ipc_object *ipc_find_locked(struct ipc_table *tb, int id, int *err)
 {
     lock_check_held(LR_IPC);
+    const struct ipc_ids *ids = ipc_ids(tb);
     unsigned index = (unsigned)id % ID_STRIDE;
     *err = -EINVAL;
-    if (id < 0 || index >= tb->capacity || !tb->slots[index])
+    if (id < 0 || index >= ids->capacity || !ids->slots[index])
         return NULL;
-    struct ipc_object *o = tb->slots[index];
+    struct ipc_object *o = ids->slots[index];
     if (o->id == id)
         return o;
     *err = -EIDRM; /* the index lives on with another sequence number */
@@ -106,7 +172,8 @@ struct ipc_object *ipc_find_locked(struct ipc_table *tb, int id, int *err)
 
 struct ipc_object *ipc_index_locked(struct ipc_table *tb, unsigned index)
 {
-    return index < tb->capacity ? tb->slots[index] : NULL;
+    const struct ipc_ids *ids = ipc_ids(tb);
+    return index < ids->capacity ? ids->slots[index] : NULL;
 }
 
 int ipc_access(struct task *t, const struct ipc_object *o, unsigned want)
@@ -139,12 +206,14 @@ void ipc_put(struct ipc_table *tb, struct ipc_object *o)
 void ipc_remove_locked(struct ipc_table *tb, struct ipc_object *o)
 {
     unsigned index = (unsigned)o->id % ID_STRIDE;
+    struct ipc_ids *ids = o->ids;
     o->removed = true;
     o->key = IPC_PRIVATE;
-    tb->slots[index] = NULL;
-    tb->used--;
-    while (tb->max_index > 0 && !tb->slots[tb->max_index])
-        tb->max_index--;
+    o->ids = NULL;
+    ids->slots[index] = NULL;
+    ids->used--;
+    while (ids->max_index > 0 && !ids->slots[ids->max_index])
+        ids->max_index--;
     ipc_put(tb, o);
 }
 
@@ -174,13 +243,13 @@ int ipc_perm_set_locked(struct task *t, struct ipc_object *o, const struct ipc64
 
 int ipc_proc_line(int kind, unsigned *index, char *buf, size_t size)
 {
-    static struct ipc_table *const tables[] = {&g_sem_table, &g_msg_table, &g_shm_table};
     static int (*const lines[])(struct ipc_object *, char *,
                                 size_t) = {sem_proc_line, msg_proc_line, shm_proc_line};
-    struct ipc_table *tb = tables[kind];
+    struct ipc_table *tb = g_tables[kind];
+    struct ipc_ids *ids = ipc_ids(tb);
     LOCK_GUARD(&tb->lock);
-    for (; *index < tb->capacity; ++*index)
-        if (tb->slots[*index])
-            return lines[kind](tb->slots[(*index)++], buf, size);
+    for (; *index < ids->capacity; ++*index)
+        if (ids->slots[*index])
+            return lines[kind](ids->slots[(*index)++], buf, size);
     return 0;
 }

@@ -7,6 +7,9 @@
 
 #include "kernel/kernel.h"
 
+int ipc_ns_new(struct user_ns *owner, struct ipc_ns **out); /* empty */
+struct ns *ipc_ns_base(struct ipc_ns *ns);
+
 /* Semaphores. ops is kernel memory. deadline: absolute, DEADLINE_NONE for semop(2). */
 struct sembuf;
 int64_t sem_get(struct task *t, int key, int count, int flags);

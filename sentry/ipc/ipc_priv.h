@@ -12,6 +12,7 @@
  * misses. */
 struct ipc_object {
     struct ref ref;
+    struct ipc_ids *ids;           /* lock: table; of its namespace; NULL once removed */
     int id;                        /* const once in the table */
     uint32_t key;                  /* lock: table; IPC_PRIVATE once removed */
     uint32_t uid, gid, cuid, cgid; /* lock: table */
@@ -20,14 +21,34 @@ struct ipc_object {
     bool removed;                  /* lock: table */
 };
 
-struct ipc_table {
-    struct lock lock;                   /* LR_IPC */
-    struct ipc_object **slots;          /* lock: lock; one reference each */
-    unsigned capacity, used, max_index; /* lock: lock */
-    uint32_t next_seq;                  /* lock: lock */
+enum ipc_kind { IPC_SEM_KIND, IPC_MSG_KIND, IPC_SHM_KIND, IPC_KINDS };
+
+/* The objects of one kind in one namespace. */
+struct ipc_ids {
+    struct ipc_object **slots;          /* lock: table; one reference each */
+    unsigned capacity, used, max_index; /* lock: table */
+    uint32_t next_seq;                  /* lock: table */
+};
+
+struct ipc_table { /* one per kind */
+    struct lock lock;   /* LR_IPC */
+    enum ipc_kind kind; /* const */
     void (*destroy)(
         struct ipc_object *o); /* const; last reference gone; may be called with lock held */
 };
+
+struct ipc_ns {
+    struct ns ns;
+    struct ipc_ids ids[IPC_KINDS];
+    struct list queues;   /* lock: mq.c's; POSIX queues with a name */
+    unsigned queue_count; /* lock: mq.c's */
+};
+struct ipc_ns *ipc_ns_current(void); /* the calling task's; borrowed */
+static inline struct ipc_ids *ipc_ids(const struct ipc_table *tb)
+{
+    return &ipc_ns_current()->ids[tb->kind];
+}
+void mq_ns_exit(struct ipc_ns *ns); /* forget the names */
 
 /* Make an object; called with the lock held. 0 or a negative errno. */
 typedef int ipc_create_fn(struct task *t, void *arg, struct ipc_object **out);

@@ -5,7 +5,7 @@
  * queue. */
 #include "base/overflow.h"
 #include "fs/vfs.h"
-#include "ipc/ipc.h"
+#include "ipc/ipc_priv.h"
 #include "time/time.h"
 
 #include <errno.h>
@@ -49,9 +49,7 @@ struct mq {
 
 static struct {
     struct lock lock;
-    struct list queues; /* lock: lock */
-    unsigned count;     /* lock: lock */
-} g_mq = {.lock = LOCK_INITIALIZER(LR_IPC), .queues = LIST_INIT(g_mq.queues)};
+} g_mq = {.lock = LOCK_INITIALIZER(LR_IPC)};
 
 static void mq_put(struct mq *q)
 {
@@ -141,13 +139,28 @@ static const struct file_ops g_mq_file_ops = {.read = mq_read,
                                               .release = mq_release,
                                               .fdname = mq_fdname};
 
+void mq_ns_exit(struct ipc_ns *ns)
+{
+    struct mq *q;
+    for (;;) {
+        lock_acquire(&g_mq.lock);
+        q = list_first(&ns->queues, struct mq, node);
+        if (q)
+            list_del(&q->node);
+        lock_release(&g_mq.lock);
+        if (!q)
+            return;
+        mq_put(q);
+    }
+}
+
 /* ---- open, unlink
  * ------------------------------------------------------------------------------------ */
 
 static struct mq *find_locked(const char *name)
 {
     struct mq *q;
-    list_for_each(q, &g_mq.queues, node) if (!strcmp(q->name, name)) return q;
+    list_for_each(q, &ipc_ns_current()->queues, node) if (!strcmp(q->name, name)) return q;
     return NULL;
 }
 
@@ -180,7 +193,8 @@ static int create_locked(struct task *t, const char *name, uint32_t mode,
     int err = attr ? check_attr(t, attr) : 0;
     if (err)
         return err;
-    if (g_mq.count >= MQ_MAX_QUEUES && !cred_has_cap(t->cred, CAP_SYS_RESOURCE))
+    struct ipc_ns *ns = ipc_ns_current();
+    if (ns->queue_count >= MQ_MAX_QUEUES && !cred_has_cap(t->cred, CAP_SYS_RESOURCE))
         return -ENOSPC;
     struct mq *q = calloc(1, sizeof(*q));
     if (!q)
@@ -196,8 +210,8 @@ static int create_locked(struct task *t, const char *name, uint32_t mode,
     q->mode = mode;
     q->uid = t->cred->fsuid;
     q->gid = t->cred->fsgid;
-    list_push_back(&g_mq.queues, &q->node);
-    g_mq.count++;
+    list_push_back(&ns->queues, &q->node);
+    ns->queue_count++;
     *out = q;
     return 0;
 }
@@ -270,7 +284,7 @@ int64_t mq_do_unlink(struct task *t, const char *name)
                                                                            : 0;
     if (!err) {
         list_del(&q->node);
-        g_mq.count--;
+        ipc_ns_current()->queue_count--;
     }
     lock_release(&g_mq.lock);
     if (!err)

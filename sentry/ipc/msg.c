@@ -46,7 +46,8 @@ static void msg_destroy(struct ipc_object *o)
     free(q);
 }
 
-struct ipc_table g_msg_table = {.lock = LOCK_INITIALIZER(LR_IPC), .destroy = msg_destroy};
+struct ipc_table g_msg_table = {
+    .lock = LOCK_INITIALIZER(LR_IPC), .kind = IPC_MSG_KIND, .destroy = msg_destroy};
 
 static int64_t now_seconds(void)
 {
@@ -319,14 +320,15 @@ static int64_t ctl_info(struct task *t, int cmd, struct uaddr buf)
     int64_t ret;
     {
         LOCK_GUARD(&g_msg_table.lock);
-        ret = g_msg_table.max_index;
+        const struct ipc_ids *ids = ipc_ids(&g_msg_table);
+        ret = ids->max_index;
         if (cmd == MSG_INFO) {
-            info.msgpool = g_msg_table.used;
+            info.msgpool = ids->used;
             info.msgmap = info.msgtql = 0;
-            for (unsigned i = 0; i < g_msg_table.capacity; i++) {
-                if (!g_msg_table.slots[i])
+            for (unsigned i = 0; i < ids->capacity; i++) {
+                if (!ids->slots[i])
                     continue;
-                struct msg_queue *q = container_of(g_msg_table.slots[i], struct msg_queue, obj);
+                struct msg_queue *q = container_of(ids->slots[i], struct msg_queue, obj);
                 info.msgmap += q->count;
                 info.msgtql += q->bytes;
             }

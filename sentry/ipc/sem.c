@@ -52,7 +52,8 @@ static void sem_destroy(struct ipc_object *o)
     free(s);
 }
 
-struct ipc_table g_sem_table = {.lock = LOCK_INITIALIZER(LR_IPC), .destroy = sem_destroy};
+struct ipc_table g_sem_table = {
+    .lock = LOCK_INITIALIZER(LR_IPC), .kind = IPC_SEM_KIND, .destroy = sem_destroy};
 
 static int64_t now_seconds(void)
 {
@@ -302,13 +303,14 @@ static int64_t ctl_info(struct task *t, int cmd, uint64_t arg)
     int64_t ret;
     {
         LOCK_GUARD(&g_sem_table.lock);
-        ret = g_sem_table.max_index;
+        const struct ipc_ids *ids = ipc_ids(&g_sem_table);
+        ret = ids->max_index;
         if (cmd == SEM_INFO) {
-            info.semusz = g_sem_table.used;
+            info.semusz = ids->used;
             info.semaem = 0;
-            for (unsigned i = 0; i < g_sem_table.capacity; i++)
-                if (g_sem_table.slots[i])
-                    info.semaem += container_of(g_sem_table.slots[i], struct sem_set, obj)->count;
+            for (unsigned i = 0; i < ids->capacity; i++)
+                if (ids->slots[i])
+                    info.semaem += container_of(ids->slots[i], struct sem_set, obj)->count;
         }
     }
     return uaccess_write_obj(t->mm, uaddr(arg), &info) ? -EFAULT : ret;
@@ -500,13 +502,14 @@ static void undo_apply(struct sem_set *s, struct sem_undo *u)
 
 void sem_process_exit(struct process *p)
 {
-    if (!__atomic_load_n(&g_sem_table.used, __ATOMIC_RELAXED))
+    const struct ipc_ids *ids = ipc_ids(&g_sem_table);
+    if (!__atomic_load_n(&ids->used, __ATOMIC_RELAXED))
         return;
     LOCK_GUARD(&g_sem_table.lock);
-    for (unsigned i = 0; i < g_sem_table.capacity; i++) {
-        if (!g_sem_table.slots[i])
+    for (unsigned i = 0; i < ids->capacity; i++) {
+        if (!ids->slots[i])
             continue;
-        struct sem_set *s = container_of(g_sem_table.slots[i], struct sem_set, obj);
+        struct sem_set *s = container_of(ids->slots[i], struct sem_set, obj);
         struct sem_undo *u = undo_of(s, p->pid, /*create=*/false);
         if (u)
             undo_apply(s, u);

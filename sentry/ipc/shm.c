@@ -41,7 +41,8 @@ static void shm_destroy(struct ipc_object *o)
     free(s);
 }
 
-struct ipc_table g_shm_table = {.lock = LOCK_INITIALIZER(LR_IPC), .destroy = shm_destroy};
+struct ipc_table g_shm_table = {
+    .lock = LOCK_INITIALIZER(LR_IPC), .kind = IPC_SHM_KIND, .destroy = shm_destroy};
 
 static int64_t now_seconds(void)
 {
@@ -287,7 +288,7 @@ static int64_t ctl_limits(struct task *t, struct uaddr buf)
                              .shmseg = IPC_TABLE_MAX,
                              .shmall = SHM_MAX_ALL};
     lock_acquire(&g_shm_table.lock);
-    int64_t ret = g_shm_table.max_index;
+    int64_t ret = ipc_ids(&g_shm_table)->max_index;
     lock_release(&g_shm_table.lock);
     return uaccess_write_obj(t->mm, buf, &info) ? -EFAULT : ret;
 }
@@ -298,12 +299,13 @@ static int64_t ctl_usage(struct task *t, struct uaddr buf)
     int64_t ret;
     {
         LOCK_GUARD(&g_shm_table.lock);
-        ret = g_shm_table.max_index;
-        info.used_ids = g_shm_table.used;
-        for (unsigned i = 0; i < g_shm_table.capacity; i++)
-            if (g_shm_table.slots[i])
+        const struct ipc_ids *ids = ipc_ids(&g_shm_table);
+        ret = ids->max_index;
+        info.used_ids = ids->used;
+        for (unsigned i = 0; i < ids->capacity; i++)
+            if (ids->slots[i])
                 info.shm_tot +=
-                    container_of(g_shm_table.slots[i], struct shm_segment, obj)->pages_size /
+                    container_of(ids->slots[i], struct shm_segment, obj)->pages_size /
                     RF_PAGE_SIZE;
         info.shm_rss = info.shm_tot;
     }

@@ -39,6 +39,8 @@ struct clone_call { /* as struct clone_args, checked and decoded */
 };
 int64_t task_clone(struct task *t, const struct clone_call *c); /* number of the child */
 int64_t task_unshare(struct task *t, uint64_t flags);
+int64_t task_setns(struct task *t, struct ns *ns, int type); /* type 0: whatever it is */
+int64_t task_setns_process(struct task *t, struct process *p, int flags);
 struct exec_strings;
 /* filename is kernel memory; flags AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW. */
 int64_t task_exec(struct task *t, int dirfd, const char *filename, int flags,

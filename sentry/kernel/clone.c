@@ -80,7 +80,7 @@ static int clone_check_flags(struct task *t, const struct clone_call *c)
     if ((f & CLONE_FS) && (f & (CLONE_NEWNS | CLONE_NEWUSER)))
         return -EINVAL;
     if ((f & CLONE_THREAD) &&
-        ((f & (CLONE_NEWUSER | CLONE_NEWPID)) || t->child_pid_ns != t->process->pid_ns))
+        ((f & (CLONE_NEWUSER | CLONE_NEWPID)) || t->ns_set->pid_children != t->process->pid_ns))
         return -EINVAL;
     if ((f & CLONE_PARENT) && (t->process == g_kernel.init || t->process->vpid == 1))
         return -EINVAL;
@@ -150,8 +150,8 @@ static int child_namespaces(struct task *t, struct task *n, uint64_t flags)
     n->mount_ns = t->mount_ns;
     if (n->mount_ns)
         mount_ns_get(n->mount_ns);
-    n->child_pid_ns = t->child_pid_ns;
-    pid_ns_get(n->child_pid_ns);
+    n->ns_set = t->ns_set;
+    ns_set_get(n->ns_set);
     return flags & NAMESPACES ? task_unshare_namespaces(n, flags & NAMESPACES) : 0;
 }
 
@@ -315,7 +315,7 @@ static int publish_locked(struct task *t, struct task *n, const struct clone_cal
     if (!r && (signal_fatal_pending(t) || (!(flags & CLONE_THREAD) && signal_pending(t))))
         r = -ERESTARTNOINTR;
     if (!r)
-        r = pid_alloc_locked(n->child_pid_ns, choice.count ? &choice : NULL, &id);
+        r = pid_alloc_locked(n->ns_set->pid_children, choice.count ? &choice : NULL, &id);
     if (r)
         return r;
     if (!(flags & CLONE_THREAD))

@@ -11,15 +11,6 @@
 /* ---- objects ----------------------------------------------------------------------------------
  */
 
-void user_ns_put(struct user_ns *ns)
-{
-    while (ns && ref_put(&ns->ref)) {
-        struct user_ns *parent = ns->parent;
-        free(ns);
-        ns = parent;
-    }
-}
-
 struct cred *cred_get(struct cred *c)
 {
     ref_get(&c->ref);
@@ -68,7 +59,7 @@ struct cred *cred_copy(const struct cred *c)
         free(n);
         return NULL;
     }
-    ref_get(&n->user_ns->ref);
+    user_ns_get(n->user_ns);
     return n;
 }
 
@@ -86,7 +77,7 @@ int cred_new_root(uint32_t uid, uint32_t gid, const uint32_t *groups, unsigned c
     c->cap_bounding = caps;
     c->cap_permitted = c->cap_effective = uid == 0 ? caps : 0;
     c->user_ns = g_kernel.root_user_ns;
-    ref_get(&c->user_ns->ref);
+    user_ns_get(c->user_ns);
     *out = c;
     return 0;
 }

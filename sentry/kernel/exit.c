@@ -66,6 +66,8 @@ static void exit_release_files(struct task *t)
     t->fds = NULL;
     t->fs = NULL;
     t->mount_ns = NULL;
+    struct ns_set *set = t->ns_set;
+    t->ns_set = NULL;
     lock_release(&t->lock);
     if (fds)
         fdtable_put(fds, t);
@@ -73,6 +75,7 @@ static void exit_release_files(struct task *t)
         fs_struct_put(fs);
     if (mounts) /* the last of a namespace takes mount locks: not while a parent reaps us */
         mount_ns_put(mounts);
+    ns_set_put(set);
 }
 
 static void exit_release_memory(struct task *t)

@@ -10,32 +10,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct user_ns g_root_user_ns;
-
-static void uts_init(struct uts *u)
-{
-    strcpy(u->sysname, "Linux");
-    strcpy(u->nodename, "ringfence");
-    strcpy(u->release, "6.1.0");
-    strcpy(u->version, "#1 SMP ringfence");
-    strcpy(u->machine, "x86_64");
-    strcpy(u->domainname, "(none)");
-}
-
 void kernel_init(struct platform *p)
 {
     g_kernel.platform = p;
     lock_init(&g_kernel.tasks_lock, LR_TASKS);
-    lock_init(&g_kernel.uts_lock, LR_LEAF);
     list_init(&g_kernel.processes);
     g_kernel.boot_ns = time_now();
     g_kernel.cpu_count = 1;
+    user_ns_init();
     pid_ns_init();
-    uts_init(&g_kernel.uts);
-    ref_init(&g_root_user_ns.ref);
-    g_root_user_ns.uid_map_count = g_root_user_ns.gid_map_count = 1;
-    g_root_user_ns.uid_map[0].count = g_root_user_ns.gid_map[0].count = UINT32_MAX;
-    g_kernel.root_user_ns = g_kernel.root_pid_ns->user_ns = &g_root_user_ns;
+    ns_first();
     futex_init();
 }
 
@@ -85,6 +69,8 @@ static int first_build(struct task *t, const struct kernel_init_args *a)
         t->slow_entry |= TASK_SLOW_STRACE;
     t->mount_ns = a->mount_ns;
     mount_ns_get(t->mount_ns);
+    t->ns_set = g_kernel.root_ns_set;
+    ns_set_get(t->ns_set);
     t->fds = a->fds;
     fdtable_get_ref(t->fds);
     int r = cred_new_root(a->uid, a->gid, a->groups, a->group_count, a->caps, &t->cred);
@@ -110,8 +96,6 @@ static int first_publish_locked(struct task *t)
     task_get(t);
     list_push_back(&g_kernel.processes, &p->all_node);
     g_kernel.init = p->pid_ns->init = p;
-    t->child_pid_ns = p->pid_ns;
-    pid_ns_get(t->child_pid_ns);
     lock_acquire(&p->sig_lock);
     task_link_locked(t, n);
     lock_release(&p->sig_lock);

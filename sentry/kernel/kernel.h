@@ -18,6 +18,7 @@
 #include "base/lock.h"
 #include "base/ref.h"
 #include "base/waitq.h"
+#include "kernel/ns.h"
 #include "mm/mm.h"
 #include "platform.h"
 #include "time/time.h"
@@ -56,18 +57,6 @@ typedef int64_t syscall_fn(struct task *t, const struct sysargs *a);
 /* ---- identity ---------------------------------------------------------------------------------
  */
 #define CRED_GROUPS_MAX 65536
-
-struct user_ns {
-    struct ref ref;
-    struct user_ns *parent; /* const; counted; NULL for the root */
-    uint32_t owner_uid;     /* const */
-    int level;              /* const */
-    /* id maps, written once: lock: LR_CRED of the room */
-    struct {
-        uint32_t first, lower_first, count;
-    } uid_map[5], gid_map[5];
-    unsigned uid_map_count, gid_map_count;
-};
 
 /* const after publication; credentials change by replacing the pointer. */
 struct cred {
@@ -140,39 +129,6 @@ uint64_t rlimit_get(struct process *p, int resource); /* soft limit */
 /* CPU time so far: of one task, of all tasks of a process (dead ones included). */
 void task_cpu_times(struct task *t, int64_t *utime_ns, int64_t *stime_ns);
 void process_cpu_times(struct process *p, int64_t *utime_ns, int64_t *stime_ns);
-
-/* ---- PID namespaces -----------------------------------------------------------------------------
- * The numbers in process.pid, task.tid, pgrp.pgid and session.sid are those of the root namespace:
- * ids, unique in the sandbox. Guests see and say the numbers of their own namespace (vpid, vtid).
- */
-struct pid;
-struct pid_ns {
-    struct ref ref;
-    struct pid_ns *parent;   /* const; counted; NULL for the root */
-    struct user_ns *user_ns; /* const; counted; its owner */
-    unsigned level;          /* const; 0 for the root */
-    uint64_t id;             /* const; what /proc/PID/ns shows */
-    struct tree pids;        /* lock: tasks_lock; pid_number.node */
-    int last_pid;            /* lock: tasks_lock */
-    int pid_max;             /* atomic */
-    struct process *init;    /* lock: tasks_lock; borrowed; NULL before its birth, after its end */
-    bool dying;              /* lock: tasks_lock; init is ending: no more births */
-    unsigned process_count;  /* lock: tasks_lock; living ones, descendants' too; not of the root */
-    struct task *zapper;     /* lock: tasks_lock; init's last task, waiting for the others' end */
-};
-#define PID_NS_DEPTH 33 /* levels there can be */
-#define PID_NOBODY 0x7ffffffe /* an id that nothing ever bears */
-/* A new child of parent. -ENOSPC: nested too deep. */
-int pid_ns_new(struct pid_ns *parent, struct user_ns *owner, struct pid_ns **out);
-void pid_ns_get(struct pid_ns *ns);
-void pid_ns_put(struct pid_ns *ns);
-/* From an id to the number in ns: 0 if it has none there. From a number to the id: PID_NOBODY if
- * nothing bears it. 0 and negative ones stay as they are. Free of cost in the root namespace. */
-int pid_id_to(struct pid_ns *ns, int id);
-int pid_id_from(struct pid_ns *ns, int nr);
-int pid_id_to_locked(struct pid_ns *ns, int id); /* tasks_lock held */
-int pid_id_from_locked(struct pid_ns *ns, int nr);
-uint64_t ns_id_new(void); /* for namespaces of every kind */
 
 /* ---- process, task ------------------------------------------------------------------------------
  */
@@ -272,7 +228,6 @@ struct task {
     /* const, but for execve by a non-leader, which takes the leader's under tasks_lock: */
     int tid, vtid;                 /* id; number in process.pid_ns */
     struct pid *id;                /* counted */
-    struct pid_ns *child_pid_ns;   /* own thread; counted; where its children are born */
     struct process *process;       /* const; counted */
     struct list_node process_node; /* lock: tasks_lock */
     char comm[16];                 /* lock: task.lock */
@@ -284,6 +239,7 @@ struct task {
     struct fs_struct *fs; /* counted; NULL once exited */
     struct cred *cred;    /* counted; swap under LR_CRED, read with task_cred_get from outside */
     struct mount_ns *mount_ns; /* counted; NULL once exited */
+    struct ns_set *ns_set;     /* counted; NULL once exited */
 
     struct pl_ctx *ctx;           /* task-private, ctx_interrupt under task.lock */
     struct user_regs_struct regs; /* task-private; valid if regs_valid */
@@ -435,10 +391,6 @@ void task_waiter_init(struct task_waiter *tw, struct task *t, unsigned events);
 
 /* ---- the root -----------------------------------------------------------------------------------
  */
-struct uts {
-    char sysname[65], nodename[65], release[65], version[65], machine[65], domainname[65];
-};
-
 struct kernel {
     struct platform *platform;      /* const after init */
     struct lock tasks_lock;         /* LR_TASKS */
@@ -450,8 +402,8 @@ struct kernel {
     struct process *init;           /* const after init: pid 1; the sandbox ends with it */
     unsigned task_count;            /* lock: tasks_lock; all threads */
     uint64_t forks;                 /* atomic; for /proc/stat */
-    struct lock uts_lock;           /* LR_LEAF */
-    struct uts uts;                 /* lock: uts_lock */
+    struct uts_ns *root_uts_ns;     /* const */
+    struct ns_set *root_ns_set;     /* const */
     int64_t boot_ns;                /* const; host monotonic at start */
     unsigned cpu_count;             /* const; what the guest is told */
     uint64_t memory_limit;          /* const; bytes, what MemTotal says */

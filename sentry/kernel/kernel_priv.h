@@ -40,6 +40,14 @@ struct pid *pid_next_locked(struct pid_ns *ns, int after);
 int pid_alloc_locked(struct pid_ns *ns, const struct pid_choice *choice, struct pid **out);
 void pid_release_locked(struct pid *p); /* frees the numbers when nothing bears them */
 
+/* ---- ns.c, user_ns.c: the first namespaces, in the order users, numbers, the rest -------------
+ */
+void user_ns_init(void);
+void ns_first(void);
+int user_ns_new(struct task *t, struct user_ns **out); /* a child of t's, owned by t's euid */
+/* c enters ns with every capability in it. */
+void user_ns_adopt(struct cred *c, struct user_ns *ns);
+
 /* ---- pid_ns.c ---------------------------------------------------------------------------------
  */
 void pid_ns_init(void);
@@ -169,7 +177,6 @@ int ptrace_wait_locked(struct process *me, const struct wait_call *c, struct wai
 /* The capability rules of execve: c is a copy of old with its ids already as after the exec. */
 void cred_exec_caps(const struct cred *old, struct cred *c);
 bool cred_gained(const struct cred *old, const struct cred *next);
-void user_ns_put(struct user_ns *ns);
 
 /* ---- others -----------------------------------------------------------------------------------
  */

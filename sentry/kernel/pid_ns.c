@@ -7,24 +7,32 @@
 
 #include "base/log.h"
 #include <errno.h>
+#include <linux/sched.h>
 #include <stdlib.h>
 
-/* As the initial namespaces of Linux: PROC_PID_INIT_INO. */
-#define ROOT_PID_NS_ID 0xeffffffc
+static int pid_enter(struct task *t, struct ns *ns, struct ns_switch *sw);
+static void pid_ns_free(struct ns *ns);
+static struct ns *pid_ns_parent(struct ns *ns);
 
+static const struct ns_ops g_pid_ops = {.kind = NS_PID,
+                                        .name = "pid",
+                                        .clone_flag = CLONE_NEWPID,
+                                        .free = pid_ns_free,
+                                        .enter = pid_enter,
+                                        .parent = pid_ns_parent};
 static struct pid_ns g_root_pid_ns;
-static uint64_t g_next_ns_id = 0xf0000000; /* atomic */
 
-uint64_t ns_id_new(void)
+static struct pid_ns *of_ns(struct ns *ns)
 {
-    return __atomic_fetch_add(&g_next_ns_id, 1, __ATOMIC_RELAXED);
+    return container_of(ns, struct pid_ns, ns);
 }
 
 void pid_ns_init(void)
 {
     struct pid_ns *ns = &g_root_pid_ns;
-    *ns = (struct pid_ns){.pid_max = 32768, .id = ROOT_PID_NS_ID};
-    ref_init(&ns->ref);
+    *ns = (struct pid_ns){.pid_max = 32768};
+    ns_init(&ns->ns, &g_pid_ops, g_kernel.root_user_ns);
+    ns->ns.id = 0xeffffffc;
     g_kernel.root_pid_ns = ns;
 }
 
@@ -35,32 +43,54 @@ int pid_ns_new(struct pid_ns *parent, struct user_ns *owner, struct pid_ns **out
     struct pid_ns *ns = calloc(1, sizeof(*ns));
     if (!ns)
         return -ENOMEM;
-    ref_init(&ns->ref);
+    ns_init(&ns->ns, &g_pid_ops, owner);
     pid_ns_get(parent);
-    ref_get(&owner->ref);
     ns->parent = parent;
-    ns->user_ns = owner;
     ns->level = parent->level + 1;
     ns->pid_max = parent->pid_max;
-    ns->id = ns_id_new();
     *out = ns;
     return 0;
 }
 
 void pid_ns_get(struct pid_ns *ns)
 {
-    ref_get(&ns->ref);
+    ns_get(&ns->ns);
 }
 
 void pid_ns_put(struct pid_ns *ns)
 {
-    while (ns && ref_put(&ns->ref)) {
-        struct pid_ns *parent = ns->parent;
-        bug_on(ns->pids.root);
-        user_ns_put(ns->user_ns);
-        free(ns);
-        ns = parent;
-    }
+    ns_put(&ns->ns);
+}
+
+static void pid_ns_free(struct ns *ns)
+{
+    struct pid_ns *p = of_ns(ns);
+    bug_on(p->pids.root);
+    pid_ns_put(p->parent); /* as deep as namespaces nest */
+    free(p);
+}
+
+static struct ns *pid_ns_parent(struct ns *ns)
+{
+    struct pid_ns *parent = of_ns(ns)->parent;
+    return parent ? &parent->ns : NULL;
+}
+
+/* Into one's own or one below it; and only the children move. */
+static int pid_enter(struct task *t, struct ns *ns, struct ns_switch *sw)
+{
+    struct pid_ns *to = of_ns(ns), *a, *own = t->process->pid_ns;
+    int r = ns_may_enter(t, ns, sw);
+    if (r)
+        return r;
+    for (a = to; a->level > own->level; a = a->parent)
+        ;
+    if (a != own)
+        return -EINVAL;
+    pid_ns_get(to);
+    pid_ns_put(sw->set->pid_children);
+    sw->set->pid_children = to;
+    return 0;
 }
 
 /* ---- who lives in it ---- */

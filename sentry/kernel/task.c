@@ -83,8 +83,7 @@ static void task_free(struct task *t)
         mount_ns_put(t->mount_ns);
     seccomp_put(t);
     pid_put(t->id);
-    if (t->child_pid_ns)
-        pid_ns_put(t->child_pid_ns);
+    ns_set_put(t->ns_set);
     if (t->process)
         process_put(t->process);
     lock_destroy(&t->lock);

@@ -1,75 +1,94 @@
-/* unshare(2), and the namespaces that clone makes. Real: files, fs, mounts, UTS names are shared by
- * the sandbox and may be set by whoever has the right. Time namespaces do not exist. */
+/* unshare(2), setns(2), and the namespaces that clone makes.
+ *
+ * All is prepared in a struct ns_switch first; what is committed then cannot fail. There are no
+ * time namespaces. */
 #include "kernel/kernel_priv.h"
 
 #include "fs/vfs.h"
+#include "ipc/ipc.h"
 #include <errno.h>
 #include <linux/sched.h>
 #include <stdlib.h>
 
-/* A new user namespace: the caller is its owner and has every capability in it. The sentry checks
- * capabilities against the root namespace (cred_has_cap), so these count for nothing outside. */
-static int unshare_user(struct task *n)
+#define IN_SET (CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWCGROUP)
+
+/* ---- preparing, committing ---- */
+
+static void switch_drop(struct ns_switch *sw)
 {
-    struct user_ns *old = n->cred->user_ns;
-    if (old->level >= 32)
-        return -ENOSPC;
-    struct user_ns *ns = calloc(1, sizeof(*ns));
-    struct cred *c = ns ? cred_copy(n->cred) : NULL;
-    if (!c) {
-        free(ns);
-        return -ENOMEM;
-    }
-    ref_init(&ns->ref);
-    ref_get(&old->ref);
-    ns->parent = old;
-    ns->level = old->level + 1;
-    ns->owner_uid = n->cred->euid;
-    (void)!ref_put(&c->user_ns->ref); /* cred_copy counted it; n->cred still holds it */
-    c->user_ns = ns;
-    c->cap_permitted = c->cap_effective = c->cap_bounding = CAP_ALL;
-    c->cap_inheritable = c->cap_ambient = 0;
-    c->securebits = 0;
-    cred_commit(n, c);
-    return 0;
+    ns_set_put(sw->set);
+    if (sw->cred)
+        cred_put(sw->cred);
+    if (sw->fs)
+        fs_struct_put(sw->fs);
+    if (sw->mount_ns)
+        mount_ns_put(sw->mount_ns);
 }
 
-static int unshare_mounts(struct task *n)
+static void switch_commit(struct task *n, struct ns_switch *sw)
 {
-    struct mount_ns *copy;
-    int r = mount_ns_copy(n->mount_ns, &copy);
-    if (r)
-        return r;
-    mount_ns_remap_fs(n->mount_ns, copy, n->fs); /* a copy of its own, made before */
+    struct ns_switch old = {0};
     lock_acquire(&n->lock);
-    struct mount_ns *old = n->mount_ns;
-    n->mount_ns = copy;
+    if (sw->set)
+        old.set = n->ns_set, n->ns_set = sw->set;
+    if (sw->cred)
+        old.cred = n->cred, n->cred = sw->cred;
+    if (sw->fs)
+        old.fs = n->fs, n->fs = sw->fs;
+    if (sw->mount_ns)
+        old.mount_ns = n->mount_ns, n->mount_ns = sw->mount_ns;
     lock_release(&n->lock);
-    mount_ns_put(old);
-    return 0;
+    switch_drop(&old);
 }
 
-/* For the children: a task's own namespace never changes. */
-static int unshare_pids(struct task *n)
+static int prepare_user(struct task *n, struct ns_switch *sw)
 {
-    struct pid_ns *old = n->child_pid_ns, *ns;
-    int r = pid_ns_new(old, n->cred->user_ns, &ns);
+    struct user_ns *ns;
+    int r = user_ns_new(n, &ns);
     if (r)
         return r;
-    n->child_pid_ns = ns;
-    pid_ns_put(old);
-    return 0;
+    sw->cred = cred_copy(n->cred);
+    if (sw->cred)
+        user_ns_adopt(sw->cred, ns);
+    user_ns_put(ns);
+    return sw->cred ? 0 : -ENOMEM;
+}
+
+static int prepare_mounts(struct task *n, struct ns_switch *sw, struct user_ns *owner)
+{
+    int r = mount_ns_copy(n->mount_ns, owner, &sw->mount_ns);
+    if (!r) /* fs is still ours alone */
+        mount_ns_remap_fs(n->mount_ns, sw->mount_ns, sw->fs);
+    return r;
+}
+
+static int prepare(struct task *n, uint64_t flags, struct ns_switch *sw)
+{
+    int r = flags & CLONE_NEWUSER ? prepare_user(n, sw) : 0;
+    struct user_ns *owner = sw->cred ? sw->cred->user_ns : n->cred->user_ns;
+    if (!r && (flags & (CLONE_FS | CLONE_NEWNS | CLONE_NEWUSER)))
+        r = fs_struct_copy(n->fs, &sw->fs);
+    if (!r && (flags & CLONE_NEWNS))
+        r = prepare_mounts(n, sw, owner);
+    if (!r && (flags & IN_SET))
+        r = (sw->set = ns_set_copy(n->ns_set)) ? 0 : -ENOMEM;
+    if (!r && sw->set)
+        r = ns_set_renew(n, sw->set, owner, flags);
+    return r;
 }
 
 int task_unshare_namespaces(struct task *n, uint64_t flags)
 {
-    int r = flags & CLONE_NEWUSER ? unshare_user(n) : 0;
-    if (!r && (flags & CLONE_NEWPID))
-        r = unshare_pids(n);
-    if (!r && (flags & CLONE_NEWNS))
-        r = unshare_mounts(n);
+    struct ns_switch sw = {0};
+    int r = prepare(n, flags, &sw);
+    if (r)
+        switch_drop(&sw);
+    else
+        switch_commit(n, &sw);
     return r;
 }
+
+/* ---- unshare(2) ---- */
 
 static int unshare_files(struct task *t)
 {
@@ -85,27 +104,10 @@ static int unshare_files(struct task *t)
     return 0;
 }
 
-static int unshare_fs(struct task *t)
-{
-    struct fs_struct *copy;
-    int r = fs_struct_copy(t->fs, &copy);
-    if (r)
-        return r;
-    lock_acquire(&t->lock);
-    struct fs_struct *old = t->fs;
-    t->fs = copy;
-    lock_release(&t->lock);
-    fs_struct_put(old);
-    return 0;
-}
-
 #define UNSHARE_KNOWN                                                                              \
     (CLONE_THREAD | CLONE_FS | CLONE_NEWNS | CLONE_SIGHAND | CLONE_VM | CLONE_FILES |              \
-     CLONE_SYSVSEM | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWUSER | CLONE_NEWPID |   \
-     CLONE_NEWCGROUP | CLONE_NEWTIME)
-#define UNSHARE_SYSTEM                                                                             \
-    (CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWCGROUP |   \
-     CLONE_NEWTIME)
+     CLONE_SYSVSEM | CLONE_NEWUSER | IN_SET | CLONE_NEWTIME)
+#define UNSHARE_SYSTEM (IN_SET | CLONE_NEWNS | CLONE_NEWTIME)
 
 static bool unshare_is_single(struct task *t)
 {
@@ -113,25 +115,102 @@ static bool unshare_is_single(struct task *t)
     return t->process->task_count == 1;
 }
 
-int64_t task_unshare(struct task *t, uint64_t flags)
+static int unshare_check(struct task *t, uint64_t flags)
 {
     if (flags & ~(uint64_t)UNSHARE_KNOWN)
         return -EINVAL;
     if ((flags & (CLONE_THREAD | CLONE_SIGHAND | CLONE_VM | CLONE_NEWUSER)) &&
         !unshare_is_single(t))
         return -EINVAL;
-    if ((flags & CLONE_NEWTIME) ||
-        ((flags & CLONE_NEWPID) && t->child_pid_ns != t->process->pid_ns))
+    if (flags & CLONE_NEWTIME)
         return -EINVAL;
     if ((flags & UNSHARE_SYSTEM) && !(flags & CLONE_NEWUSER) &&
-        !cred_has_cap(t->cred, CAP_SYS_ADMIN))
+        !cred_capable(t->cred, t->cred->user_ns, CAP_SYS_ADMIN))
         return -EPERM;
-    int r = 0;
-    if (flags & (CLONE_FS | CLONE_NEWNS | CLONE_NEWUSER))
-        r = unshare_fs(t);
+    if ((flags & CLONE_NEWPID) && t->ns_set->pid_children != t->process->pid_ns)
+        return -EINVAL;
+    return 0;
+}
+
+int64_t task_unshare(struct task *t, uint64_t flags)
+{
+    struct ns_switch sw = {0};
+    int r = unshare_check(t, flags);
+    if (!r)
+        r = prepare(t, flags, &sw);
     if (!r && (flags & CLONE_FILES))
         r = unshare_files(t);
-    if (!r)
-        r = task_unshare_namespaces(t, flags);
+    if (r) {
+        switch_drop(&sw);
+        return r;
+    }
+    if (flags & (CLONE_SYSVSEM | CLONE_NEWIPC))
+        sem_process_exit(t->process);
+    switch_commit(t, &sw);
+    return 0;
+}
+
+/* ---- setns(2) ---- */
+
+static int setns_begin(struct task *t, uint64_t flags, struct ns_switch *sw)
+{
+    *sw = (struct ns_switch){.set = ns_set_copy(t->ns_set)};
+    int r = sw->set ? 0 : -ENOMEM;
+    if (!r && (flags & CLONE_NEWUSER))
+        r = (sw->cred = cred_copy(t->cred)) ? 0 : -ENOMEM;
+    if (!r && (flags & CLONE_NEWNS))
+        r = fs_struct_copy(t->fs, &sw->fs);
+    if (r)
+        switch_drop(sw);
     return r;
+}
+
+static int64_t setns_end(struct task *t, int r, struct ns_switch *sw)
+{
+    if (r) {
+        switch_drop(sw);
+        return r;
+    }
+    if (sw->set->ipc != t->ns_set->ipc)
+        sem_process_exit(t->process);
+    switch_commit(t, sw);
+    return 0;
+}
+
+int64_t task_setns(struct task *t, struct ns *ns, int type)
+{
+    struct ns_switch sw;
+    if (type && type != ns->ops->clone_flag)
+        return -EINVAL;
+    int r = setns_begin(t, ns->ops->clone_flag, &sw);
+    return r ? r : setns_end(t, ns->ops->enter(t, ns, &sw), &sw);
+}
+
+/* The user namespace first: the others are judged by what one may do in it. */
+int64_t task_setns_process(struct task *t, struct process *p, int flags)
+{
+    static const enum ns_kind order[] = {NS_USER, NS_MNT,    NS_UTS, NS_IPC,
+                                         NS_PID,  NS_CGROUP, NS_NET};
+    static const int flag_of[NS_KINDS] = {
+        [NS_CGROUP] = CLONE_NEWCGROUP, [NS_IPC] = CLONE_NEWIPC, [NS_MNT] = CLONE_NEWNS,
+        [NS_NET] = CLONE_NEWNET,       [NS_PID] = CLONE_NEWPID, [NS_USER] = CLONE_NEWUSER,
+        [NS_UTS] = CLONE_NEWUTS};
+    struct ns_switch sw;
+    if (!flags || (flags & ~(IN_SET | CLONE_NEWNS | CLONE_NEWUSER)))
+        return -EINVAL;
+    struct task *o = task_by_id(p->pid);
+    int r = o && o->process == p ? cred_may_ptrace(t, o) : -ESRCH;
+    if (!r)
+        r = setns_begin(t, flags, &sw);
+    for (unsigned i = 0; !r && i < sizeof(order) / sizeof(order[0]); i++) {
+        struct ns *ns = flags & flag_of[order[i]] ? task_ns_get(o, order[i], false) : NULL;
+        if (flags & flag_of[order[i]])
+            r = ns ? ns->ops->enter(t, ns, &sw) : -ESRCH;
+        ns_put(ns);
+        if (r)
+            switch_drop(&sw);
+    }
+    if (o)
+        task_put(o);
+    return r ? r : setns_end(t, 0, &sw);
 }

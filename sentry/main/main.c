@@ -168,7 +168,8 @@ static void start_kernel(const struct config *c, struct platform *p)
     g_kernel.memory_limit = c->memory_total;
     if (c->memory_limit)
         memfile_set_limit(c->memory_limit);
-    snprintf(g_kernel.uts.nodename, sizeof(g_kernel.uts.nodename), "%s", c->hostname);
+    struct uts *names = &g_kernel.root_uts_ns->names;
+    snprintf(names->nodename, sizeof(names->nodename), "%s", c->hostname);
     if (c->strace)
         trace_enable(c->strace);
 }

@@ -32,9 +32,10 @@ int64_t sys_uname(struct task *t, const struct sysargs *a)
 {
     struct uts u;
     _Static_assert(sizeof(struct uts) == sizeof(struct utsname), "struct uts is utsname");
-    lock_acquire(&g_kernel.uts_lock);
-    u = g_kernel.uts;
-    lock_release(&g_kernel.uts_lock);
+    struct uts_ns *ns = t->ns_set->uts;
+    lock_acquire(&ns->lock);
+    u = ns->names;
+    lock_release(&ns->lock);
     if (t->personality & UNAME26)
         release_as_26(u.release);
     return uaccess_write_obj(t->mm, uaddr(a->v[0]), &u);
@@ -43,25 +44,26 @@ int64_t sys_uname(struct task *t, const struct sysargs *a)
 static int64_t uts_set(struct task *t, const struct sysargs *a, char field[65])
 {
     char name[65] = {0};
-    if (!cred_has_cap(t->cred, CAP_SYS_ADMIN))
+    struct uts_ns *ns = t->ns_set->uts;
+    if (!cred_capable(t->cred, ns->ns.owner, CAP_SYS_ADMIN))
         return -EPERM;
     if ((int)a->v[1] < 0 || a->v[1] > 64)
         return -EINVAL;
     if (uaccess_read(t->mm, name, uaddr(a->v[0]), a->v[1]))
         return -EFAULT;
-    LOCK_GUARD(&g_kernel.uts_lock);
+    LOCK_GUARD(&ns->lock);
     memcpy(field, name, sizeof(name));
     return 0;
 }
 
 int64_t sys_sethostname(struct task *t, const struct sysargs *a)
 {
-    return uts_set(t, a, g_kernel.uts.nodename);
+    return uts_set(t, a, t->ns_set->uts->names.nodename);
 }
 
 int64_t sys_setdomainname(struct task *t, const struct sysargs *a)
 {
-    return uts_set(t, a, g_kernel.uts.domainname);
+    return uts_set(t, a, t->ns_set->uts->names.domainname);
 }
 
 int64_t sys_sysinfo(struct task *t, const struct sysargs *a)

@@ -123,8 +123,15 @@ int64_t sys_setns(struct task *t, const struct sysargs *a)
     struct file *f = fdtable_get(t->fds, (int)a->v[0]);
     if (!f)
         return -EBADF;
+    struct ns *ns = nsfs_ns(f);
+    struct process *p = ns ? NULL : pidfd_process(f);
+    int64_t r = ns ? task_setns(t, ns, (int)a->v[1])
+                : p ? task_setns_process(t, p, (int)a->v[1])
+                    : -EINVAL;
+    if (p)
+        process_put(p);
     file_put(f);
-    return cred_has_cap(t->cred, CAP_SYS_ADMIN) ? -EINVAL : -EPERM;
+    return r;
 }
 
 /* ---- exec -------------------------------------------------------------------------------------

@@ -148,7 +148,7 @@ static int show_id_map(struct pbuf *b, const struct proc_ctx *c, bool gids)
     struct cred *cred = c->t ? task_cred_get(c->t) : NULL;
     struct user_ns *ns = cred ? cred->user_ns : NULL;
     unsigned count = 1;
-    if (ns && ns->parent) {
+    if (ns && ns->ns.owner) {
         count = gids ? ns->gid_map_count : ns->uid_map_count;
         for (unsigned i = 0; i < count && i < 5; i++) {
             rows[i][0] = gids ? ns->gid_map[i].first : ns->uid_map[i].first;
@@ -272,43 +272,48 @@ static int read_root(const struct proc_ctx *c, char *buf, size_t size)
     return read_path(c, buf, size, root_path);
 }
 
-/* ---- namespaces: names only ---- */
+/* ---- namespaces ---- */
+
+/* Counted; -ENOENT when the task has let it go. data: its kind, and (16) that of children. */
+static int ns_get_of(const struct proc_ctx *c, struct ns **out)
+{
+    unsigned which = (uintptr_t)c->e->data;
+    *out = c->t ? task_ns_get(c->t, which & 15, which & 16) : NULL;
+    return *out ? 0 : -ENOENT;
+}
 
 static int read_ns(const struct proc_ctx *c, char *buf, size_t size)
 {
-    static const char *const names[] = {"cgroup", "ipc",  "mnt",  "net",
-                                        "pid",    "time", "user", "uts"};
-    uint64_t id = 4026531835;
-    const char *name = c->e->name;
-    size_t len = strcspn(name, "_");
-    for (size_t i = 0; i < ARRAY_COUNT(names); i++)
-        if (strlen(names[i]) == len && !strncmp(names[i], name, len))
-            id += i;
-    if (!strcmp(name, "mnt") && c->t) {
-        LOCK_GUARD(&c->t->lock);
-        if (c->t->mount_ns)
-            id = c->t->mount_ns->id;
-    }
-    return MIN(snprintf(buf, size, "%.*s:[%lu]", (int)len, name, (unsigned long)id), (int)size);
+    struct ns *ns;
+    int r = ns_get_of(c, &ns);
+    if (r)
+        return r;
+    r = MIN(nsfs_name(ns, buf, size), (int)size);
+    ns_put(ns);
+    return r;
 }
 
-/* Opening one is for setns(2), which nobody may here. */
 static int follow_ns(const struct proc_ctx *c, struct path *out)
 {
-    return -EACCES;
+    struct ns *ns;
+    int r = ns_get_of(c, &ns);
+    if (r)
+        return r;
+    r = nsfs_path(ns, out);
+    ns_put(ns);
+    return r;
 }
 
-#define NS(n)                                                                                      \
+#define NS(n, kind)                                                                                \
     {                                                                                              \
         .name = (n), .mode = S_IFLNK | 0777, .flags = PROC_PTRACE, .readlink = read_ns,            \
-        .follow = follow_ns                                                                        \
+        .follow = follow_ns, .data = (void *)(uintptr_t)(kind)                                     \
     }
 static const struct proc_entry g_ns[] = {
-    NS("cgroup"), NS("ipc"),
-    NS("mnt"),    NS("net"),
-    NS("pid"),    NS("pid_for_children"),
-    NS("time"),   NS("time_for_children"),
-    NS("user"),   NS("uts"),
+    NS("cgroup", NS_CGROUP), NS("ipc", NS_IPC),
+    NS("mnt", NS_MNT),       NS("net", NS_NET),
+    NS("pid", NS_PID),       NS("pid_for_children", NS_PID | 16),
+    NS("user", NS_USER),     NS("uts", NS_UTS),
     {0},
 };
 

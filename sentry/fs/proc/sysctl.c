@@ -55,19 +55,27 @@ static int write_ignored(const struct proc_ctx *c, char *text, size_t size)
 
 /* ---- names of the machine ---- */
 
+/* Rows hold the field's offset; which namespace is meant depends on who asks. */
+static struct uts_ns *uts_of(const struct proc_ctx *c)
+{
+    return c->caller ? c->caller->ns_set->uts : g_kernel.root_uts_ns;
+}
+
 static int show_uts(struct pbuf *b, const struct proc_ctx *c)
 {
-    LOCK_GUARD(&g_kernel.uts_lock);
-    pb_printf(b, "%s\n", (const char *)c->e->data);
+    struct uts_ns *ns = uts_of(c);
+    LOCK_GUARD(&ns->lock);
+    pb_printf(b, "%s\n", (const char *)&ns->names + (uintptr_t)c->e->data);
     return 0;
 }
 
 static int write_uts(const struct proc_ctx *c, char *text, size_t size)
 {
-    if (!c->caller || !cred_has_cap(c->caller->cred, CAP_SYS_ADMIN))
+    struct uts_ns *ns = uts_of(c);
+    if (!c->caller || !cred_capable(c->caller->cred, ns->ns.owner, CAP_SYS_ADMIN))
         return -EPERM;
-    LOCK_GUARD(&g_kernel.uts_lock);
-    snprintf(c->e->data, sizeof(g_kernel.uts.nodename), "%s", text);
+    LOCK_GUARD(&ns->lock);
+    snprintf((char *)&ns->names + (uintptr_t)c->e->data, sizeof(ns->names.nodename), "%s", text);
     return 0;
 }
 
@@ -171,7 +179,7 @@ static int show_file_nr(struct pbuf *b, const struct proc_ctx *c)
 #define UTS(n, m, field)                                                                           \
     {                                                                                              \
         .name = (n), .mode = S_IFREG | (m), .show = show_uts, .write = write_uts,                  \
-        .data = g_kernel.uts.field                                                                 \
+        .data = (void *)offsetof(struct uts, field)                                                                 \
     }
 
 static const struct proc_entry g_random[] = {

@@ -187,8 +187,9 @@ static int show_loadavg(struct pbuf *b, const struct proc_ctx *c)
 
 static int show_version(struct pbuf *b, const struct proc_ctx *c)
 {
-    LOCK_GUARD(&g_kernel.uts_lock);
-    const struct uts *u = &g_kernel.uts;
+    struct uts_ns *ns = c->caller ? c->caller->ns_set->uts : g_kernel.root_uts_ns;
+    LOCK_GUARD(&ns->lock);
+    const struct uts *u = &ns->names;
     pb_printf(b, "%s version %s (ringfence@sandbox) (gcc) %s\n", u->sysname, u->release,
               u->version);
     return 0;
