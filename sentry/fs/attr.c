@@ -1,4 +1,5 @@
 /* stat, and the permission rules of chmod, chown, utimes and truncate. */
+#include "base/overflow.h"
 #include "fs/vfs_priv.h"
 
 #include <errno.h>
@@ -132,10 +133,13 @@ int64_t vfs_fsize_limit(struct task *t, struct inode *i, int64_t pos, uint64_t s
 {
     if (pos < 0 || (uint64_t)pos > INT64_MAX - size)
         return pos < 0 ? -EINVAL : -EFBIG;
-    if (!t || !S_ISREG(i->mode))
+    if (!S_ISREG(i->mode) || !size)
         return size;
-    uint64_t limit = rlimit_get(t->process, RLIMIT_FSIZE);
-    if (pos + size <= limit || !size)
+    uint64_t max = sb_max_bytes(i->sb), limit = t ? rlimit_get(t->process, RLIMIT_FSIZE) : max;
+    if ((uint64_t)pos >= max && (uint64_t)pos < limit)
+        return -EFBIG;
+    size = (uint64_t)pos < max ? MIN(size, max - pos) : size;
+    if (pos + size <= limit && size)
         return size;
     if ((uint64_t)pos < limit)
         return limit - pos;
@@ -144,17 +148,16 @@ int64_t vfs_fsize_limit(struct task *t, struct inode *i, int64_t pos, uint64_t s
     return -EFBIG;
 }
 
-static bool size_grows_past_limit(struct task *t, struct inode *i, uint64_t size)
+int vfs_newsize_check(struct task *t, struct inode *i, uint64_t size)
 {
     struct kstat st;
-    if (!t || inode_getattr(i, &st) || size <= st.size)
-        return false;
-    uint64_t limit = rlimit_get(t->process, RLIMIT_FSIZE);
-    if (size <= limit)
-        return false;
+    if (inode_getattr(i, &st) || size <= st.size)
+        return 0;
+    if (size <= (t ? rlimit_get(t->process, RLIMIT_FSIZE) : UINT64_MAX))
+        return size > sb_max_bytes(i->sb) ? -EFBIG : 0;
     siginfo_t info = {.si_signo = SIGXFSZ, .si_code = SI_KERNEL};
     signal_send_task(t, SIGXFSZ, &info);
-    return true;
+    return -EFBIG;
 }
 
 /* The inode may be an overlay's or a plain one; permission has been checked. p may be NULL. */
@@ -165,8 +168,9 @@ int vfs_truncate(struct task *t, const struct path *p, struct inode *i, struct f
         return -EINVAL;
     if (inode_has_flags(i, FS_APPEND_FL))
         return -EPERM;
-    if (size_grows_past_limit(t, i, size))
-        return -EFBIG;
+    int r = vfs_newsize_check(t, i, size);
+    if (r)
+        return r;
     struct iattr a = {.valid = IATTR_SIZE | IATTR_MTIME, .size = size};
     clock_gettime(CLOCK_REALTIME_COARSE, &a.mtime);
     lock_acquire(&i->lock);
@@ -175,7 +179,7 @@ int vfs_truncate(struct task *t, const struct path *p, struct inode *i, struct f
         a.valid |= IATTR_MODE;
         a.mode = i->mode & 07777 & ~inode_setid_kill(i, t->cred);
     }
-    int r = setattr_locked(i, &a);
+    r = setattr_locked(i, &a);
     lock_release(&i->lock);
     if (!r && t)
         inode_kill_fcaps(i);

@@ -203,13 +203,22 @@ void file_accessed(struct file *f)
 
 /* ---- reading ---- */
 
-static int read_check(struct file *f)
+static int read_check(struct file *f, const struct uio *u)
 {
     if (!(f->mode & FMODE_READ))
         return -EBADF;
-    if (!f->ops->read)
-        return f->inode && inode_is_dir(f->inode) ? -EISDIR : -EINVAL;
-    return 0;
+    bool dir = f->inode && inode_is_dir(f->inode);
+    if (!f->ops->read && !dir)
+        return -EINVAL;
+    if (!uio_range_ok(u))
+        return -EFAULT;
+    return dir ? -EISDIR : 0;
+}
+
+/* A position that the bytes would carry beyond what a position can say. */
+static bool pos_overflows(int64_t pos, const struct uio *u)
+{
+    return (uint64_t)pos > INT64_MAX - u->remaining;
 }
 
 static int64_t read_at(struct file *f, struct uio *u, int64_t pos)
@@ -222,13 +231,13 @@ static int64_t read_at(struct file *f, struct uio *u, int64_t pos)
 
 int64_t vfs_read(struct task *t, struct file *f, struct uio *u)
 {
-    int r = read_check(f);
+    int r = read_check(f, u);
     if (r)
         return r;
     if (f->ops->stream || f->ops->own_pos)
         return read_at(f, u, -1);
     lock_acquire(&f->pos_lock);
-    int64_t n = read_at(f, u, f->pos);
+    int64_t n = pos_overflows(f->pos, u) ? -EINVAL : read_at(f, u, f->pos);
     if (n > 0)
         f->pos += n;
     lock_release(&f->pos_lock);
@@ -239,10 +248,12 @@ int64_t vfs_pread(struct task *t, struct file *f, struct uio *u, int64_t pos)
 {
     if (pos < 0)
         return -EINVAL;
-    int r = read_check(f);
+    if (f->ops->stream)
+        return -ESPIPE;
+    int r = read_check(f, u);
     if (r)
-        return r == -EINVAL && f->ops->stream ? -ESPIPE : r;
-    return f->ops->stream ? -ESPIPE : read_at(f, u, pos);
+        return r;
+    return pos_overflows(pos, u) ? -EINVAL : read_at(f, u, pos);
 }
 
 int64_t vfs_read_kernel(struct file *f, void *buf, size_t size, int64_t pos)
@@ -263,11 +274,13 @@ int64_t vfs_read_kernel(struct file *f, void *buf, size_t size, int64_t pos)
 
 /* ---- writing ---- */
 
-static int write_check(struct file *f)
+static int write_check(struct file *f, const struct uio *u)
 {
     if (!(f->mode & FMODE_WRITE))
         return -EBADF;
-    return f->ops->write ? 0 : -EINVAL;
+    if (!f->ops->write)
+        return -EINVAL;
+    return uio_range_ok(u) ? 0 : -EFAULT;
 }
 
 /* Writing takes set-id bits away, lest a writable set-id program be replaced. */
@@ -344,7 +357,7 @@ int64_t vfs_write(struct task *t, struct file *f, struct uio *u)
 
 int64_t vfs_write_flags(struct task *t, struct file *f, struct uio *u, unsigned rwf)
 {
-    int r = write_check(f);
+    int r = write_check(f, u);
     if (r)
         return r;
     int64_t pos = -1;
@@ -352,7 +365,7 @@ int64_t vfs_write_flags(struct task *t, struct file *f, struct uio *u, unsigned 
         return write_at(t, f, u, &pos, rwf);
     lock_acquire(&f->pos_lock);
     pos = f->pos;
-    int64_t n = write_at(t, f, u, &pos, rwf);
+    int64_t n = pos_overflows(pos, u) ? -EINVAL : write_at(t, f, u, &pos, rwf);
     if (n > 0)
         f->pos = pos + n;
     lock_release(&f->pos_lock);
@@ -363,10 +376,12 @@ int64_t vfs_pwrite(struct task *t, struct file *f, struct uio *u, int64_t pos, u
 {
     if (pos < 0)
         return -EINVAL;
-    int r = write_check(f);
+    if (f->ops->stream)
+        return -ESPIPE;
+    int r = write_check(f, u);
     if (r)
-        return r == -EINVAL && f->ops->stream ? -ESPIPE : r;
-    return f->ops->stream ? -ESPIPE : write_at(t, f, u, &pos, rwf);
+        return r;
+    return pos_overflows(pos, u) ? -EINVAL : write_at(t, f, u, &pos, rwf);
 }
 
 /* ---- seeking, polling ---- */
@@ -410,20 +425,27 @@ static int64_t seek_target(struct file *f, int64_t off, int whence)
         return -EINVAL;
     }
     int64_t to;
-    if (__builtin_add_overflow(base, off, &to))
-        return -EOVERFLOW;
-    return to < 0 ? -EINVAL : to;
+    if (__builtin_add_overflow(base, off, &to) || to < 0)
+        return -EINVAL;
+    return S_ISREG(f->inode->mode) && (uint64_t)to > sb_max_bytes(f->inode->sb) ? -EINVAL : to;
 }
 
 int64_t vfs_lseek(struct file *f, int64_t off, int whence)
 {
-    if (f->ops->stream)
+    if (whence < SEEK_SET || whence > SEEK_HOLE)
+        return -EINVAL;
+    if (f->ops->stream && !f->ops->lseek)
         return -ESPIPE;
     LOCK_GUARD(&f->pos_lock);
     int64_t to = f->ops->lseek ? f->ops->lseek(f, off, whence) : seek_target(f, off, whence);
     if (to >= 0)
         f->pos = to;
     return to;
+}
+
+int64_t vfs_lseek_noop(struct file *f, int64_t off, int whence)
+{
+    return f->pos;
 }
 
 int64_t vfs_lseek_generic(struct file *f, int64_t off, int whence)

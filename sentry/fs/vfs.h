@@ -71,6 +71,7 @@ struct superblock {
     const char *type_name;   /* const; "tmpfs", "proc", … */
     uint64_t magic;          /* const; statfs f_type */
     dev_t dev;               /* const; st_dev */
+    uint64_t max_bytes;      /* const after mount; a file's largest size; 0: 2^63 - 1 */
     bool read_only;          /* atomic */
     bool no_dcache_negative; /* const: names may appear behind our back (proc, shared binds) */
     bool revalidate;         /* const: ask d_revalidate on every dcache hit */
@@ -425,8 +426,17 @@ int vfs_stat(const struct path *p, struct kstat *out);
 /* truncate(2), ftruncate(2) after the permission checks; p (for notification) and f may be NULL. */
 int vfs_truncate(struct task *t, const struct path *p, struct inode *inode, struct file *f,
                  uint64_t size);
-/* Bytes of [pos, pos+size) that RLIMIT_FSIZE allows; -EFBIG after SIGXFSZ when none. */
+/* The largest size of a file on sb. */
+static inline uint64_t sb_max_bytes(const struct superblock *sb)
+{
+    return sb->max_bytes ? sb->max_bytes : INT64_MAX;
+}
+/* Bytes of [pos, pos+size) that RLIMIT_FSIZE (-EFBIG after SIGXFSZ when none) and the filesystem
+ * allow. */
 int64_t vfs_fsize_limit(struct task *t, struct inode *i, int64_t pos, uint64_t size);
+/* May a file grow to this size at once (truncate, fallocate)? 0, or -EFBIG, with SIGXFSZ if it is
+ * RLIMIT_FSIZE that forbids it. t may be NULL. */
+int vfs_newsize_check(struct task *t, struct inode *i, uint64_t size);
 /* Bind a unix socket's name: a S_IFSOCK inode whose pipe_or_socket is obj. */
 int vfs_bind_socket(struct task *t, const char *name, uint32_t mode, void *obj, struct path *out);
 
@@ -453,7 +463,9 @@ struct file_ops {
     int (*fallocate)(struct file *f, int mode, int64_t off, int64_t len);
     void (*flush)(struct file *f, struct task *t); /* each close(2) of a descriptor */
     void (*release)(struct file *f);               /* the last reference is gone */
-    bool stream;                                   /* no position: ESPIPE for lseek, pread */
+    /* No position: ESPIPE for pread and, unless there is an lseek, for lseek. */
+    bool stream;
+    bool nowait; /* a stream whose read and write heed uio.nowait (file_nonblock) */
     /* The position is kept elsewhere (a host descriptor shared with other processes): read(2) and
      * write(2) pass pos -1 and do not touch f->pos, lseek is always asked. */
     bool own_pos;
@@ -488,6 +500,11 @@ struct file {
     struct waiter *async_waiter; /* lock: lock; FASYNC */
     void *priv;                  /* the opener's */
 };
+/* Shall this call not wait? */
+static inline bool file_nonblock(const struct file *f, const struct uio *u)
+{
+    return u->nowait || (__atomic_load_n(&f->flags, __ATOMIC_RELAXED) & 04000 /* O_NONBLOCK */);
+}
 enum { FMODE_READ = 1, FMODE_WRITE = 2, FMODE_PATH = 4, FMODE_EXEC = 8 };
 
 void file_get(struct file *f);
@@ -518,6 +535,7 @@ int64_t vfs_pread(struct task *t, struct file *f, struct uio *u, int64_t pos);
 int64_t vfs_write_flags(struct task *t, struct file *f, struct uio *u, unsigned rwf_flags);
 int64_t vfs_pwrite(struct task *t, struct file *f, struct uio *u, int64_t pos, unsigned rwf_flags);
 int64_t vfs_lseek(struct file *f, int64_t off, int whence);
+int64_t vfs_lseek_noop(struct file *f, int64_t off, int whence); /* leads nowhere, and succeeds */
 int64_t vfs_lseek_generic(struct file *f, int64_t off, int whence); /* for ops->lseek to fall to */
 /* Kernel buffers: the ELF loader, the #! reader. Bytes read. */
 int64_t vfs_read_kernel(struct file *f, void *buf, size_t size, int64_t pos);

@@ -209,6 +209,13 @@ static inline struct uaddr uaddr(uint64_t v)
 {
     return (struct uaddr){v};
 }
+/* Could [addr, addr+size) be the guest's at all? What Linux's access_ok asks, before any page is
+ * looked at: calls are refused by it even where nothing would have been moved. */
+#define UADDR_END 0x7ffffffff000ull
+static inline bool uaddr_range_ok(uint64_t addr, uint64_t size)
+{
+    return addr <= UADDR_END && size <= UADDR_END - addr;
+}
 static inline struct uaddr uaddr_add(struct uaddr a, uint64_t n)
 {
     return (struct uaddr){a.v + n};
@@ -263,6 +270,7 @@ struct uio {
     unsigned count, index;
     uint64_t seg_done;  /* bytes of segs[index] consumed */
     uint64_t remaining; /* all segments together */
+    bool nowait;        /* RWF_NOWAIT and kin: as if the file had O_NONBLOCK, for this call */
     struct uio_seg one; /* storage for the single-segment case */
 };
 void uio_init_user(struct uio *u, struct mm *mm, struct uaddr addr, uint64_t size);
@@ -271,6 +279,8 @@ void uio_init_kernel(struct uio *u, void *buf, uint64_t size);
  * count > the inline storage; free with uio_free. */
 int uio_import(struct uio *u, struct mm *mm, struct uaddr iov, uint64_t count) MUST_CHECK;
 void uio_free(struct uio *u);
+/* Every segment could be the guest's (uaddr_range_ok). uio_import has checked that already. */
+bool uio_range_ok(const struct uio *u);
 /* Copy and consume; bytes moved, short at a bad page. */
 size_t uio_to_user(struct uio *u, const void *src, size_t size) MUST_CHECK; /* for read(2) */
 size_t uio_from_user(struct uio *u, void *dst, size_t size) MUST_CHECK;     /* for write(2) */

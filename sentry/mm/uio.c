@@ -28,10 +28,23 @@ static int uio_adopt(struct uio *u, struct uio_seg *segs, uint64_t count)
     for (uint64_t i = 0; i < count; i++) {
         if (segs[i].size > SSIZE_MAX)
             return -EINVAL;
+    }
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t size = count == 1 ? MIN(segs[i].size, UIO_MAX_BYTES) : segs[i].size;
+        if (!uaddr_range_ok(segs[i].addr, size))
+            return -EFAULT;
         segs[i].size = MIN(segs[i].size, UIO_MAX_BYTES - u->remaining);
         u->remaining += segs[i].size;
     }
     return 0;
+}
+
+bool uio_range_ok(const struct uio *u)
+{
+    for (unsigned i = u->index; u->mm && i < u->count; i++)
+        if (!uaddr_range_ok(u->segs[i].addr, u->segs[i].size))
+            return false;
+    return true;
 }
 
 int uio_import(struct uio *u, struct mm *mm, struct uaddr iov, uint64_t count)

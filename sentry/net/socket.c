@@ -215,6 +215,7 @@ static int64_t sockfile_io(struct file *f, struct uio *u, bool write)
     if (!m)
         return -ENOMEM;
     m->uio = u;
+    m->flags = u->nowait ? MSG_DONTWAIT : 0;
     struct task *t = task_current();
     int64_t ret = write ? net_sendmsg(t, s, f, m) : net_recvmsg(t, s, f, m);
     for (unsigned i = 0; i < m->file_count; i++)
@@ -321,6 +322,7 @@ const struct file_ops g_socket_file_ops = {
     .release = sockfile_release,
     .fdname = sockfile_name,
     .stream = true,
+    .nowait = true,
 };
 
 bool net_file_is_socket(struct file *f)

@@ -299,10 +299,12 @@ static int64_t do_fallocate(struct task *t, struct file *f, unsigned mode, int64
     if (inode_has_flags(f->inode, FS_IMMUTABLE_FL) ||
         (inode_has_flags(f->inode, FS_APPEND_FL) && (mode & ~FALLOC_FL_KEEP_SIZE)))
         return -EPERM;
-    if (!(mode & FALLOC_FL_KEEP_SIZE)) {
-        int64_t r = vfs_fsize_limit(t, f->inode, off, size);
-        if (r != size)
-            return r < 0 ? r : -EFBIG;
+    if ((uint64_t)end > sb_max_bytes(f->inode->sb))
+        return -EFBIG;
+    if (!(mode & (FALLOC_FL_KEEP_SIZE | FALLOC_FL_COLLAPSE_RANGE))) {
+        int r = vfs_newsize_check(t, f->inode, end);
+        if (r)
+            return r;
     }
     if (!f->ops->inode_locked)
         return f->ops->fallocate(f, mode, off, size);

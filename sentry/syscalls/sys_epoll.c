@@ -10,7 +10,6 @@
 #include <sys/epoll.h>
 
 #define EPOLL_MAX_EVENTS (INT_MAX / (int)sizeof(struct epoll_event))
-#define USER_END         0x7ffffffff000ull
 #define EPOLL_BATCH      256 /* what one call reports at most */
 
 static int64_t do_create(struct task *t, unsigned flags)
@@ -78,7 +77,7 @@ static int64_t do_wait(struct task *t, const struct sysargs *a, int64_t deadline
     int max = a->v[2];
     if (max <= 0 || max > EPOLL_MAX_EVENTS)
         return -EINVAL;
-    if (a->v[1] > USER_END || max * sizeof(struct epoll_event) > USER_END - a->v[1])
+    if (!uaddr_range_ok(a->v[1], max * sizeof(struct epoll_event)))
         return -EFAULT;
     struct file *ep = fdtable_get_io(t->fds, a->v[0]);
     if (!ep)

@@ -3,12 +3,19 @@
 
 #include <linux/fs.h>
 
-#define RWF_KNOWN (RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND)
+#ifndef RWF_NOAPPEND
+#define RWF_NOAPPEND 0x20
+#endif
+#define RWF_DONTCACHE_K 0x80 /* younger than our headers */
+#define RWF_KNOWN                                                                                  \
+    (RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND | RWF_NOAPPEND | RWF_DONTCACHE_K)
 
-static int64_t clamp_size(uint64_t size, int64_t *r)
+/* One plain buffer. A range that cannot be the guest's is told by vfs_*, in Linux's order; a size
+ * that is no size at all never is one. */
+static void buffer_init(struct uio *u, struct task *t, const struct sysargs *a)
 {
-    *r = (int64_t)size < 0 ? -EINVAL : 0;
-    return size > UIO_MAX_BYTES ? UIO_MAX_BYTES : size;
+    bool ok = uaddr_range_ok(a->v[1], a->v[2]);
+    uio_init_user(u, t->mm, uaddr(ok ? a->v[1] : UINT64_MAX), a->v[2]);
 }
 
 int64_t sys_read(struct task *t, const struct sysargs *a)
@@ -16,12 +23,8 @@ int64_t sys_read(struct task *t, const struct sysargs *a)
     SYS_FILE f = fdtable_get_io(t->fds, a->v[0]);
     if (!f)
         return -EBADF;
-    int64_t r;
-    uint64_t size = clamp_size(a->v[2], &r);
-    if (r)
-        return r;
     struct uio u;
-    uio_init_user(&u, t->mm, uaddr(a->v[1]), size);
+    buffer_init(&u, t, a);
     return vfs_read(t, f, &u);
 }
 
@@ -30,12 +33,8 @@ int64_t sys_write(struct task *t, const struct sysargs *a)
     SYS_FILE f = fdtable_get_io(t->fds, a->v[0]);
     if (!f)
         return -EBADF;
-    int64_t r;
-    uint64_t size = clamp_size(a->v[2], &r);
-    if (r)
-        return r;
     struct uio u;
-    uio_init_user(&u, t->mm, uaddr(a->v[1]), size);
+    buffer_init(&u, t, a);
     return vfs_write(t, f, &u);
 }
 
@@ -46,11 +45,9 @@ int64_t sys_pread64(struct task *t, const struct sysargs *a)
     SYS_FILE f = fdtable_get_io(t->fds, a->v[0]);
     if (!f)
         return -EBADF;
-    int64_t r;
-    uint64_t size = clamp_size(a->v[2], &r);
     struct uio u;
-    uio_init_user(&u, t->mm, uaddr(a->v[1]), size);
-    return r ? r : vfs_pread(t, f, &u, a->v[3]);
+    buffer_init(&u, t, a);
+    return vfs_pread(t, f, &u, a->v[3]);
 }
 
 int64_t sys_pwrite64(struct task *t, const struct sysargs *a)
@@ -60,43 +57,54 @@ int64_t sys_pwrite64(struct task *t, const struct sysargs *a)
     SYS_FILE f = fdtable_get_io(t->fds, a->v[0]);
     if (!f)
         return -EBADF;
-    int64_t r;
-    uint64_t size = clamp_size(a->v[2], &r);
     struct uio u;
-    uio_init_user(&u, t->mm, uaddr(a->v[1]), size);
-    return r ? r : vfs_pwrite(t, f, &u, a->v[3], 0);
+    buffer_init(&u, t, a);
+    return vfs_pwrite(t, f, &u, a->v[3], 0);
 }
 
 enum { AT_POSITION = -1 };
 
-static int rwf_check(uint64_t rwf, bool write)
+static int rwf_check(struct file *f, unsigned rwf)
 {
-    if (rwf & ~(uint64_t)RWF_KNOWN)
+    if (rwf & ~RWF_KNOWN)
+        return -EOPNOTSUPP; /* RWF_ATOMIC among them: nothing here can promise it */
+    if ((rwf & RWF_APPEND) && (rwf & RWF_NOAPPEND))
+        return -EINVAL;
+    if (f->ops->stream && (rwf & RWF_DONTCACHE_K))
         return -EOPNOTSUPP;
-    if (!write && (rwf & (RWF_DSYNC | RWF_SYNC | RWF_APPEND)))
-        return rwf & RWF_APPEND ? -EINVAL : 0;
-    return 0;
+    return (rwf & RWF_NOWAIT) && f->ops->stream && !f->ops->nowait ? -EOPNOTSUPP : 0;
 }
 
 /* pos AT_POSITION: at the file's own. */
+static int64_t vectored_move(struct task *t, struct file *f, struct uio *u, bool write, int64_t pos,
+                             unsigned rwf)
+{
+    if (!u->remaining && !(f->mode & (write ? FMODE_WRITE : FMODE_READ)))
+        return -EBADF;
+    if (!u->remaining && (write ? !!f->ops->write : !!f->ops->read))
+        return 0;
+    int r = rwf ? rwf_check(f, rwf) : 0;
+    if (r)
+        return r;
+    u->nowait = rwf & RWF_NOWAIT;
+    if (pos == AT_POSITION)
+        return write ? vfs_write_flags(t, f, u, rwf) : vfs_read(t, f, u);
+    return write ? vfs_pwrite(t, f, u, pos, rwf) : vfs_pread(t, f, u, pos);
+}
+
 static int64_t vectored(struct task *t, const struct sysargs *a, bool write, int64_t pos,
-                        uint64_t rwf)
+                        unsigned rwf)
 {
     SYS_FILE f = fdtable_get_io(t->fds, a->v[0]);
     if (!f)
         return -EBADF;
-    int r = rwf_check(rwf, write);
-    if (r)
-        return r;
+    if (pos != AT_POSITION && f->ops->stream)
+        return -ESPIPE;
     struct uio u;
-    r = uio_import(&u, t->mm, uaddr(a->v[1]), a->v[2]);
+    int r = uio_import(&u, t->mm, uaddr(a->v[1]), a->v[2]);
     if (r)
         return r;
-    int64_t n;
-    if (pos == AT_POSITION)
-        n = write ? vfs_write_flags(t, f, &u, rwf) : vfs_read(t, f, &u);
-    else
-        n = write ? vfs_pwrite(t, f, &u, pos, rwf) : vfs_pread(t, f, &u, pos);
+    int64_t n = vectored_move(t, f, &u, write, pos, rwf);
     uio_free(&u);
     return n;
 }

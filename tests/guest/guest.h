@@ -107,6 +107,24 @@ __attribute__((format(printf, 3, 4), noreturn)) GUEST_FN void guest_leave(int ou
             FAIL("%s: %s, want %s", #call, strerrorname_np(e_) ?: "?", #want);                     \
     } while (0)
 
+/* A call that gives this value, or (want negative) fails with this errno. With GUEST_SOFT in the
+ * environment a difference is only told, and the check goes on: to see all of them at once. */
+#define CHECK_RET(call, want)                                                                      \
+    do {                                                                                           \
+        errno = 0;                                                                                 \
+        long r_ = (long)(call), w_ = (long)(want);                                                 \
+        if (r_ == -1)                                                                              \
+            r_ = -errno;                                                                           \
+        if (r_ != w_ && getenv("GUEST_SOFT"))                                                      \
+            dprintf(1, "DIFF %s:%d: %s gave %ld %s, want %ld %s\n", g_check, __LINE__, #call, r_,  \
+                    r_ < 0 ? strerrorname_np(-r_) ?: "" : "", w_,                                  \
+                    w_ < 0 ? strerrorname_np(-w_) ?: "" : "");                                     \
+        else if (r_ != w_)                                                                         \
+            FAIL("%s gave %ld %s, want %ld %s", #call, r_,                                         \
+                 r_ < 0 ? strerrorname_np(-r_) ?: "" : "", w_,                                     \
+                 w_ < 0 ? strerrorname_np(-w_) ?: "" : "");                                        \
+    } while (0)
+
 /* A call that returns its error number (pthread_*, posix_*). */
 #define CHECK_ZERO(call)                                                                           \
     do {                                                                                           \

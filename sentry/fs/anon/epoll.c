@@ -505,6 +505,7 @@ static const struct file_ops g_epoll_ops = {
     .release = epoll_release,
     .fdinfo = epoll_fdinfo,
     .fdname = epoll_fdname,
+    .lseek = vfs_lseek_noop,
     .stream = true,
 };
 

@@ -50,7 +50,7 @@ static int64_t efd_read(struct file *f, struct uio *u, int64_t pos)
     if (u->remaining < sizeof(n))
         return -EINVAL;
     while (!(n = eventfd_take(e))) {
-        if ((f->flags & O_NONBLOCK) || !t)
+        if (file_nonblock(f, u) || !t)
             return -EAGAIN;
         int r = wait_event_mask(t, &e->wq, POLLIN, DEADLINE_NONE, count_load(e));
         if (r)
@@ -65,14 +65,14 @@ static int64_t efd_write(struct file *f, struct uio *u, int64_t pos)
     struct eventfd *e = f->priv;
     struct task *t = task_current();
     uint64_t n;
-    if (u->remaining < sizeof(n))
+    if (u->remaining != sizeof(n))
         return -EINVAL;
     if (uio_from_user(u, &n, sizeof(n)) != sizeof(n))
         return -EFAULT;
     if (n == UINT64_MAX)
         return -EINVAL;
     while (!eventfd_give(e, n)) {
-        if ((f->flags & O_NONBLOCK) || !t)
+        if (file_nonblock(f, u) || !t)
             return -EAGAIN;
         int r =
             wait_event_mask(t, &e->wq, POLLOUT, DEADLINE_NONE, n <= UINT64_MAX - 1 - count_load(e));
@@ -131,7 +131,9 @@ static const struct file_ops g_eventfd_ops = {
     .release = eventfd_release,
     .fdinfo = eventfd_fdinfo,
     .fdname = eventfd_fdname,
+    .lseek = vfs_lseek_noop,
     .stream = true,
+    .nowait = true,
 };
 
 int eventfd_new(unsigned initial, unsigned flags, struct file **out)

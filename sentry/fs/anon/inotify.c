@@ -370,7 +370,7 @@ static int64_t inotify_read(struct file *f, struct uio *u, int64_t pos)
         int64_t n = inotify_drain(in, u);
         if (n)
             return n;
-        if ((f->flags & O_NONBLOCK) || !t)
+        if (file_nonblock(f, u) || !t)
             return -EAGAIN;
         int r = wait_event(t, &in->wq, DEADLINE_NONE, inotify_has_events(in));
         if (r)
@@ -452,7 +452,9 @@ static const struct file_ops g_inotify_ops = {
     .release = inotify_release,
     .fdinfo = inotify_fdinfo,
     .fdname = inotify_fdname,
+    .lseek = vfs_lseek_noop,
     .stream = true,
+    .nowait = true,
 };
 
 static struct inotify *instance_new(void)

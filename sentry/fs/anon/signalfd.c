@@ -70,14 +70,14 @@ static void convert(const siginfo_t *in, struct signalfd_siginfo *out)
 }
 
 /* The first one may be waited for. */
-static int signalfd_next(struct file *f, struct task *t, siginfo_t *info, bool wait)
+static int signalfd_next(struct file *f, struct task *t, siginfo_t *info, bool wait, bool nonblock)
 {
     struct signalfd *s = f->priv;
     for (;;) {
         int sig = signal_dequeue(t, mask_load(s), info);
         if (sig || !wait)
             return sig;
-        if (f->flags & O_NONBLOCK)
+        if (nonblock)
             return -EAGAIN;
         int r = wait_event(t, signal_waitq(t->process), DEADLINE_NONE, mask_pending(s, t));
         if (r)
@@ -94,7 +94,7 @@ static int64_t signalfd_read(struct file *f, struct uio *u, int64_t pos)
         return -EINVAL;
     while (u->remaining >= sizeof(si)) {
         siginfo_t info = {0};
-        int sig = signalfd_next(f, t, &info, done == 0);
+        int sig = signalfd_next(f, t, &info, done == 0, file_nonblock(f, u));
         if (sig <= 0)
             return done ? done : sig;
         info.si_signo = sig;
@@ -169,7 +169,9 @@ static const struct file_ops g_signalfd_ops = {
     .release = signalfd_release,
     .fdinfo = signalfd_fdinfo,
     .fdname = signalfd_fdname,
+    .lseek = vfs_lseek_noop,
     .stream = true,
+    .nowait = true,
 };
 
 static sigmask_t usable(uint64_t mask)

@@ -90,7 +90,7 @@ static int64_t timerfd_read(struct file *f, struct uio *u, int64_t pos)
     if (u->remaining < sizeof(n))
         return -EINVAL;
     while (!(n = timerfd_take(tf))) {
-        if ((f->flags & O_NONBLOCK) || !t)
+        if (file_nonblock(f, u) || !t)
             return -EAGAIN;
         int r = wait_event(t, &tf->wq, DEADLINE_NONE, ticks_load(tf));
         if (r)
@@ -193,7 +193,9 @@ static const struct file_ops g_timerfd_ops = {
     .release = timerfd_release,
     .fdinfo = timerfd_fdinfo,
     .fdname = timerfd_fdname,
+    .lseek = vfs_lseek_noop,
     .stream = true,
+    .nowait = true,
 };
 
 static int clock_of(int given, int *clockid)

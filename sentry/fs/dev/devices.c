@@ -75,6 +75,21 @@ static int64_t random_read(struct file *f, struct uio *u, int64_t pos)
     return done;
 }
 
+/* What is written is mixed into nothing, but it must be there. */
+static int64_t random_write(struct file *f, struct uio *u, int64_t pos)
+{
+    char buf[1024];
+    int64_t done = 0;
+    while (u->remaining) {
+        size_t want = MIN(u->remaining, (uint64_t)sizeof(buf));
+        size_t n = uio_from_user(u, buf, want);
+        done += n;
+        if (n < want)
+            return done ? done : -EFAULT;
+    }
+    return done;
+}
+
 static int64_t random_ioctl(struct file *f, struct task *t, unsigned cmd, uint64_t arg)
 {
     int bits = 256;
@@ -113,7 +128,7 @@ static const struct file_ops g_zero_ops = {
 static const struct file_ops g_full_ops = {
     .read = zero_read, .write = full_write, .lseek = null_lseek};
 static const struct file_ops g_random_ops = {
-    .read = random_read, .write = null_write, .lseek = null_lseek, .ioctl = random_ioctl};
+    .read = random_read, .write = random_write, .lseek = null_lseek, .ioctl = random_ioctl};
 static const struct file_ops g_kmsg_ops = {
     .read = kmsg_read, .write = null_write, .lseek = null_lseek};
 

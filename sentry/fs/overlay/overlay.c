@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define OVERLAYFS_MAGIC 0x794c7630
+#define OV_MAX_BYTES    0xffffffff000ull /* ext4's limit, which most programs know: 16 TiB */
 
 /* ---- inodes
  * ------------------------------------------------------------------------------------------- */
@@ -328,6 +329,7 @@ int overlay_mount(struct superblock *lower, struct superblock **out)
         free(sb);
         return err;
     }
+    sb->max_bytes = OV_MAX_BYTES;
     superblock_hold(lower);
     superblock_hold(store);
     superblock_put(store); /* the maker's reference */

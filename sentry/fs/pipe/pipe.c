@@ -123,13 +123,12 @@ static int64_t pipe_drain_locked(struct pipe *p, struct uio *u)
     while (u->remaining && p->head != p->tail) {
         struct pipe_slot *s = pipe_slot_at(p, p->tail);
         size_t want = MIN((uint64_t)s->len, u->remaining);
-        size_t n = uio_to_user(u, (char *)s->page + s->off, want);
+        if (uio_to_user(u, (char *)s->page + s->off, want) < want)
+            return done ? done : -EFAULT; /* what could not go as a whole stays as a whole */
         bool packet = s->packet;
-        done += n;
-        s->off += n;
-        s->len -= n;
-        if (n < want)
-            return done ? done : -EFAULT;
+        done += want;
+        s->off += want;
+        s->len -= want;
         if (!s->len || packet)
             pipe_drop_front_locked(p);
         if (packet)
@@ -173,7 +172,7 @@ static int64_t pipe_read(struct file *f, struct uio *u, int64_t pos)
         if (n || eof)
             return n;
         struct task *t = task_current();
-        if ((f->flags & O_NONBLOCK) || !t)
+        if (file_nonblock(f, u) || !t)
             return -EAGAIN;
         int r = wait_event_mask(t, &p->wq, PIPE_EV_READER, DEADLINE_NONE, pipe_readable(p));
         if (r)
@@ -192,9 +191,10 @@ static int64_t pipe_merge_locked(struct pipe *p, struct uio *u)
     struct pipe_slot *s = pipe_slot_at(p, p->head - 1);
     if (s->packet || s->off + s->len + tail > RF_PAGE_SIZE)
         return 0;
-    size_t n = uio_from_user(u, s->page + s->off + s->len, tail);
-    s->len += n;
-    return n ? (int64_t)n : -EFAULT;
+    if (uio_from_user(u, s->page + s->off + s->len, tail) < tail)
+        return -EFAULT;
+    s->len += tail;
+    return tail;
 }
 
 static int64_t pipe_add_slot_locked(struct pipe *p, struct uio *u, bool packet)
@@ -203,14 +203,13 @@ static int64_t pipe_add_slot_locked(struct pipe *p, struct uio *u, bool packet)
     if (!page)
         return -ENOMEM;
     size_t want = MIN(u->remaining, (uint64_t)RF_PAGE_SIZE);
-    size_t n = uio_from_user(u, page, want);
-    if (!n) {
+    if (uio_from_user(u, page, want) < want) {
         free(page);
         return -EFAULT;
     }
-    *pipe_slot_at(p, p->head) = (struct pipe_slot){.page = page, .len = n, .packet = packet};
+    *pipe_slot_at(p, p->head) = (struct pipe_slot){.page = page, .len = want, .packet = packet};
     store(&p->head, p->head + 1);
-    return n < want ? -EFAULT : (int64_t)n;
+    return want;
 }
 
 /* Fill until the buffer is full or the data is out. *done grows; an error only stops. */
@@ -223,11 +222,10 @@ static int pipe_fill_locked(struct pipe *p, struct uio *u, bool packet, int64_t 
         *done += n;
     }
     while (u->remaining && !pipe_full(p)) {
-        uint64_t before = u->remaining;
         int64_t n = pipe_add_slot_locked(p, u, packet);
-        *done += before - u->remaining;
         if (n < 0)
             return n;
+        *done += n;
     }
     return 0;
 }
@@ -281,7 +279,7 @@ static int64_t pipe_write(struct file *f, struct uio *u, int64_t pos)
         bool was_empty = p->head == p->tail;
         int64_t before = done;
         int err = pipe_fill_locked(p, u, f->flags & O_DIRECT, &done);
-        bool sleep = !err && u->remaining && !(f->flags & O_NONBLOCK) && t;
+        bool sleep = !err && u->remaining && !file_nonblock(f, u) && t;
         lock_release(&p->lock);
         if (done > before)
             waitq_wake(&p->wq, pipe_filled_events(p, was_empty));
@@ -610,6 +608,7 @@ static const struct file_ops g_pipe_file_ops = {
     .release = pipe_release,
     .fdname = pipe_fdname,
     .stream = true,
+    .nowait = true,
 };
 
 static int pipefs_statfs(struct superblock *sb, struct statfs *out)
