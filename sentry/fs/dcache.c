@@ -228,7 +228,7 @@ void dentry_put(struct dentry *d)
         struct dentry *parent = d->parent == d ? NULL : d->parent;
         if (d->inode) {
             if (fsnotify_on() && !d->inode->nlink) /* its last name, and nobody has it open */
-                fsnotify_inode_slow(d->inode, IN_DELETE_SELF);
+                fsnotify_dentry_slow(d, IN_DELETE_SELF);
             inode_put(d->inode);
         }
         dentry_free(d);

@@ -102,6 +102,31 @@ static void deliver(struct file *f, unsigned events)
     send_to(type, id, info.si_signo, &info);
 }
 
+void fasync_tell(struct file *f, int fd, int code, long band)
+{
+    lock_acquire(&f->lock);
+    int id = f->async_owner, type = f->async_owner_type, sig = f->async_sig;
+    lock_release(&f->lock);
+    if (!id)
+        return;
+    siginfo_t info = {.si_signo = sig ? sig : SIGIO, .si_code = SI_KERNEL};
+    if (sig) {
+        info.si_code = code;
+        info.si_band = band;
+        info.si_fd = fd;
+    }
+    send_to(type, id, info.si_signo, &info);
+}
+
+void fasync_default_owner(struct task *t, struct file *f)
+{
+    LOCK_GUARD(&f->lock);
+    if (f->async_owner)
+        return;
+    f->async_owner = t->process->pid;
+    f->async_owner_type = F_OWNER_PID;
+}
+
 static void *service(void *arg)
 {
     for (;;) {

@@ -134,6 +134,7 @@ static int close_file(struct fdtable *ft, struct file *f, struct task *t)
 {
     if (f->inode && f->inode->locks && !(f->mode & FMODE_PATH))
         locks_release_owner(f, ft);
+    dnotify_close(f, ft);
     if (f->ops && f->ops->flush)
         f->ops->flush(f, t);
     file_put(f);

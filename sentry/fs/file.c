@@ -53,18 +53,20 @@ static void file_destroy(struct file *f)
 {
     if (f->inode && f->inode->locks && !(f->mode & FMODE_PATH))
         locks_release_owner(f, f);
+    if (f->inode && f->inode->leases && !(f->mode & FMODE_PATH))
+        lease_file_gone(f);
     if (f->async_waiter)
         fasync_off(f);
     if (!list_empty(&f->epoll_items))
         epoll_file_gone(f);
-    if (f->path.dentry && !(f->mode & FMODE_PATH))
-        fsnotify_path(&f->path, f->mode & FMODE_WRITE ? IN_CLOSE_WRITE : IN_CLOSE_NOWRITE);
+    if (!(f->mode & FMODE_PATH))
+        fsnotify_file(f, f->mode & FMODE_WRITE ? IN_CLOSE_WRITE : IN_CLOSE_NOWRITE);
     if (f->ops && f->ops->release)
         f->ops->release(f);
     if (f->mode & FMODE_EXEC)
         inode_write_allow(f->inode);
-    if ((f->mode & FMODE_WRITE) && f->inode && S_ISREG(f->inode->mode))
-        inode_write_put(f->inode);
+    if (f->inode && !(f->mode & FMODE_PATH))
+        file_open_counts_put(f->inode, f->mode);
     file_free(f);
 }
 
@@ -127,8 +129,8 @@ int file_new_inode(struct inode *inode, unsigned flags, const char *name, struct
     f->inode = f->data = inode;
     f->ops = inode->file_ops;
     r = d ? 0 : -ENOMEM;
-    if (!r && (f->mode & FMODE_WRITE) && S_ISREG(inode->mode))
-        r = inode_write_get(inode);
+    if (!r)
+        r = file_open_counts_get(inode, f->mode);
     if (r) {
         if (d)
             dentry_put(d);
@@ -224,8 +226,8 @@ static bool pos_overflows(int64_t pos, const struct uio *u)
 static int64_t read_at(struct file *f, struct uio *u, int64_t pos)
 {
     int64_t n = f->ops->read(f, u, pos);
-    if (n > 0 && fsnotify_on() && f->path.dentry)
-        fsnotify_path(&f->path, IN_ACCESS);
+    if (n > 0)
+        fsnotify_file(f, IN_ACCESS);
     return n;
 }
 
@@ -345,8 +347,7 @@ static int64_t write_at(struct task *t, struct file *f, struct uio *u, int64_t *
         if (r)
             return r;
     }
-    if (fsnotify_on() && f->path.dentry)
-        fsnotify_path(&f->path, IN_MODIFY);
+    fsnotify_file(f, IN_MODIFY);
     return n;
 }
 

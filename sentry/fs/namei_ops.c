@@ -105,7 +105,7 @@ static void making_done(struct making *m, struct inode *inode)
 {
     uint32_t is_dir = inode_is_dir(inode) ? IN_ISDIR : 0;
     dcache_instantiate(m->d, inode);
-    fsnotify_name(m->dir, m->d->name, IN_CREATE | is_dir, 0);
+    fsnotify_name(m->w.cur.dentry, m->d->name, IN_CREATE | is_dir, 0, m->d);
 }
 
 uint32_t vfs_create_mode(struct task *t, struct inode *dir, uint32_t mode)
@@ -325,7 +325,7 @@ int vfs_link(struct task *t, int olddirfd, const char *old, int newdirfd, const 
     if (!r) {
         inode_get(inode);
         making_done(&m, inode);
-        fsnotify_inode(inode, IN_ATTRIB);
+        fsnotify_dentry(source.dentry, IN_ATTRIB);
     }
     making_end(&m);
     path_put(&source);
@@ -376,15 +376,15 @@ static int unlink_locked(struct walk *w, struct inode *parent, struct dentry *d,
     return r;
 }
 
-static void unlink_notify(struct inode *parent, struct dentry *d, bool dir)
+static void unlink_notify(struct dentry *parent, struct dentry *d, bool dir)
 {
     if (!fsnotify_on())
         return;
     if (!dir)
-        fsnotify_inode(d->inode, IN_ATTRIB);
+        fsnotify_dentry(d, IN_ATTRIB);
     if (!d->inode->nlink && ref_read(&d->ref) == 1) /* as dentry_put would, but Linux is earlier */
-        fsnotify_inode(d->inode, IN_DELETE_SELF);
-    fsnotify_name(parent, d->name, IN_DELETE | (dir ? IN_ISDIR : 0), 0);
+        fsnotify_dentry(d, IN_DELETE_SELF);
+    fsnotify_name(parent, d->name, IN_DELETE | (dir ? IN_ISDIR : 0), 0, d);
 }
 
 static int unlink_last(struct walk *w, bool dir)
@@ -404,7 +404,7 @@ static int unlink_last(struct walk *w, bool dir)
     if (!r && dir)
         dcache_drop_children(d);
     if (!r)
-        unlink_notify(parent, d, dir);
+        unlink_notify(w->cur.dentry, d, dir);
     if (d)
         dentry_put(d); /* the inode may die here, outside the directory's lock */
     return r;
@@ -547,11 +547,13 @@ static void rename_notify(struct renaming *m, const char *old_name)
         return;
     uint32_t cookie = __atomic_add_fetch(&g_cookie, 1, __ATOMIC_RELAXED);
     uint32_t is_dir = inode_is_dir(m->old->inode) ? IN_ISDIR : 0;
-    fsnotify_name(m->old_dir, old_name, IN_MOVED_FROM | is_dir, cookie);
-    fsnotify_name(m->new_dir, m->old->name, IN_MOVED_TO | is_dir, cookie);
+    struct dentry *from = m->from.cur.dentry, *to = m->to.cur.dentry;
+    fsnotify_rename_slow(from, old_name, to, m->old);
+    fsnotify_name(from, old_name, IN_MOVED_FROM | is_dir, cookie, m->old);
+    fsnotify_name(to, m->old->name, IN_MOVED_TO | is_dir, cookie, m->old);
     if (m->new_d->inode && !(m->flags & RENAME_EXCHANGE))
-        fsnotify_inode(m->new_d->inode, IN_ATTRIB);
-    fsnotify_inode(m->old->inode, IN_MOVE_SELF);
+        fsnotify_dentry(m->new_d, IN_ATTRIB);
+    fsnotify_dentry(m->old, IN_MOVE_SELF);
 }
 
 /* A directory that is replaced dies as by rmdir: nothing may be made in it meanwhile. */

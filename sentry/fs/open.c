@@ -53,6 +53,27 @@ static int call_open(struct inode *i, struct file *f)
     return 0;
 }
 
+/* Who has it open, for running text and for leases. */
+int file_open_counts_get(struct inode *i, unsigned mode)
+{
+    if (!S_ISREG(i->mode))
+        return 0;
+    if (mode & FMODE_WRITE)
+        return inode_write_get(i);
+    __atomic_add_fetch(&i->read_count, 1, __ATOMIC_ACQ_REL);
+    return 0;
+}
+
+void file_open_counts_put(struct inode *i, unsigned mode)
+{
+    if (!S_ISREG(i->mode))
+        return;
+    if (mode & FMODE_WRITE)
+        inode_write_put(i);
+    else
+        __atomic_sub_fetch(&i->read_count, 1, __ATOMIC_ACQ_REL);
+}
+
 int file_open_path(struct task *t, const struct path *p, unsigned flags, struct file **out)
 {
     struct file *f;
@@ -70,20 +91,20 @@ int file_open_path(struct task *t, const struct path *p, unsigned flags, struct 
         return 0;
     }
     f->mode = mode_of(flags);
-    bool counted = (f->mode & FMODE_WRITE) && S_ISREG(i->mode);
-    if (counted)
-        r = inode_write_get(i);
+    r = file_open_counts_get(i, f->mode);
     if (!r) {
-        r = call_open(i, f);
-        if (r && counted)
-            inode_write_put(i);
+        r = lease_break(t, i, f->mode & FMODE_WRITE, flags & O_NONBLOCK);
+        if (!r)
+            r = call_open(i, f);
+        if (r)
+            file_open_counts_put(i, f->mode);
     }
     if (r) {
         file_free_unopened(f);
         return r;
     }
     f->flags &= ~OPEN_ONLY_FLAGS;
-    fsnotify_path(p, IN_OPEN);
+    fsnotify_file(f, IN_OPEN);
     *out = f;
     return 0;
 }
@@ -199,7 +220,7 @@ static int create_locked(struct walk *w, struct dentry *d, uint32_t mode)
         dcache_instantiate(d, inode);
     superblock_change_end(dir->sb);
     if (!r)
-        fsnotify_name(dir, d->name, IN_CREATE, 0);
+        fsnotify_name(w->cur.dentry, d->name, IN_CREATE, 0, d);
     return r;
 }
 

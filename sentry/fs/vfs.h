@@ -198,8 +198,10 @@ struct inode {
     struct mappable *mappable;                  /* const; NULL: cannot be mapped */
     uint32_t write_count; /* atomic; open for writing; (uint32_t)-n: n deniers (running text) →
                              ETXTBSY */
+    uint32_t read_count;         /* atomic; regular files opened for reading alone; for leases */
     struct file_locks *locks;    /* lock: LR_FILE_LOCKS; lazily made */
-    struct inotify_marks *marks; /* lock: LR_INOTIFY; lazily made */
+    struct lease *leases;        /* lock: lease.c's, atomic to see if there is one */
+    struct fsnotify_marks *marks; /* atomic; lazily made, stays */
     struct acl *acl[2];          /* lock: acl.c's, atomic to see if there is one; ACL_* */
     uint32_t fsflags;            /* atomic; FS_IMMUTABLE_FL, FS_APPEND_FL and their kin */
     bool dead;     /* lock: dir_lock; a removed directory: nothing can be made in it */
@@ -505,7 +507,7 @@ static inline bool file_nonblock(const struct file *f, const struct uio *u)
 {
     return u->nowait || (__atomic_load_n(&f->flags, __ATOMIC_RELAXED) & 04000 /* O_NONBLOCK */);
 }
-enum { FMODE_READ = 1, FMODE_WRITE = 2, FMODE_PATH = 4, FMODE_EXEC = 8 };
+enum { FMODE_READ = 1, FMODE_WRITE = 2, FMODE_PATH = 4, FMODE_EXEC = 8, FMODE_NONOTIFY = 16 };
 
 void file_get(struct file *f);
 void file_put(struct file *f);
@@ -521,6 +523,10 @@ int file_new_inode(struct inode *inode, unsigned flags, const char *name, struct
 int fasync_set(struct file *f, bool on);
 bool fasync_possible(struct file *f);
 void fasync_off(struct file *f);
+/* For leases and dnotify: SIGIO, or f's F_SETSIG with code, band and fd, to f's owner, O_ASYNC or
+ * not. No locks held. The owner is the caller's process unless F_SETOWN has named one. */
+void fasync_tell(struct file *f, int fd, int code, long band);
+void fasync_default_owner(struct task *t, struct file *f);
 /* What every mmap of a file checks: access modes (EACCES), noexec mounts (EPERM). */
 int file_mmap_check(struct file *f, unsigned prot, unsigned flags);
 #define F_SEAL_EXEC_K 0x20 /* F_SEAL_EXEC: younger than our libc */
@@ -592,10 +598,14 @@ extern uint32_t g_fsnotify_watches; /* atomic */
 /* IN_* about the inode at p: told to watchers of the inode, and of its parent with its name. */
 void fsnotify_path_slow(const struct path *p, uint32_t mask);
 /* IN_CREATE, IN_DELETE, IN_MOVED_FROM, IN_MOVED_TO (| IN_ISDIR) of a name in dir; cookie ties the
- * two halves of a move. */
-void fsnotify_name_slow(struct inode *dir, const char *name, uint32_t mask, uint32_t cookie);
+ * two halves of a move; child: what the name stands or stood for. */
+void fsnotify_name_slow(struct dentry *dir, const char *name, uint32_t mask, uint32_t cookie,
+                        struct dentry *child);
+/* A whole move, for those who want both names in one event. */
+void fsnotify_rename_slow(struct dentry *old_dir, const char *old_name, struct dentry *new_dir,
+                          struct dentry *child);
 /* IN_DELETE_SELF, IN_MOVE_SELF, IN_ATTRIB …: only the inode's own watchers. */
-void fsnotify_inode_slow(struct inode *i, uint32_t mask);
+void fsnotify_dentry_slow(struct dentry *d, uint32_t mask);
 /* The inode dies with i->marks set: free them, queue IN_IGNORED. */
 void fsnotify_inode_gone(struct inode *i);
 static inline bool fsnotify_on(void)
@@ -607,17 +617,35 @@ static inline void fsnotify_path(const struct path *p, uint32_t mask)
     if (__builtin_expect(fsnotify_on(), 0))
         fsnotify_path_slow(p, mask);
 }
-static inline void fsnotify_name(struct inode *dir, const char *name, uint32_t mask,
-                                 uint32_t cookie)
+static inline void fsnotify_name(struct dentry *dir, const char *name, uint32_t mask,
+                                 uint32_t cookie, struct dentry *child)
 {
     if (__builtin_expect(fsnotify_on(), 0))
-        fsnotify_name_slow(dir, name, mask, cookie);
+        fsnotify_name_slow(dir, name, mask, cookie, child);
 }
-static inline void fsnotify_inode(struct inode *i, uint32_t mask)
+static inline void fsnotify_dentry(struct dentry *d, uint32_t mask)
 {
     if (__builtin_expect(fsnotify_on(), 0))
-        fsnotify_inode_slow(i, mask);
+        fsnotify_dentry_slow(d, mask);
 }
+/* About an open file, unless fanotify opened it for a listener. */
+static inline void fsnotify_file(const struct file *f, uint32_t mask)
+{
+    if (__builtin_expect(fsnotify_on(), 0) && f->path.dentry && !(f->mode & FMODE_NONOTIFY))
+        fsnotify_path_slow(&f->path, mask);
+}
+/* fanotify's permission events, FAN_OPEN_PERM and its kin: 0, or -EPERM as a listener decided, or
+ * -ERESTARTSYS if a fatal signal came first. No locks held but LR_FILE_POS. */
+int fanotify_permission_slow(struct task *t, const struct path *p, uint64_t mask);
+extern uint32_t g_fanotify_perm_marks; /* atomic */
+static inline int fanotify_permission(struct task *t, const struct path *p, uint64_t mask)
+{
+    if (__builtin_expect(!__atomic_load_n(&g_fanotify_perm_marks, __ATOMIC_RELAXED), 1) || !t)
+        return 0;
+    return fanotify_permission_slow(t, p, mask);
+}
+int dnotify_set(struct task *t, struct file *f, int fd, uint32_t mask); /* F_NOTIFY */
+void dnotify_close(struct file *f, const void *owner); /* a descriptor of table owner is closed */
 
 /* f goes away and epoll instances still list it (f->epoll_items is not empty). anon/epoll.c. */
 void epoll_file_gone(struct file *f);
@@ -638,6 +666,20 @@ void locks_free(struct inode *i);
 void locks_for_each(void (*fn)(struct inode *i, bool flock, bool ofd, const struct flock_k *l,
                                void *arg),
                     void *arg);
+
+/* Leases: lease.c. Of the description f; fd is what signals name. */
+int lease_set(struct task *t, struct file *f, int fd, int type); /* F_RDLCK, F_WRLCK, F_UNLCK */
+int lease_get(struct file *f);
+void lease_file_gone(struct file *f); /* f, whose inode has leases, is being destroyed */
+int lease_break_slow(struct task *t, struct inode *i, bool write, bool nonblock);
+/* i is about to be opened or truncated: wait until no lease is in the way. -EWOULDBLOCK,
+ * -ERESTARTSYS. No locks held. */
+static inline int lease_break(struct task *t, struct inode *i, bool write, bool nonblock)
+{
+    if (__builtin_expect(!__atomic_load_n(&i->leases, __ATOMIC_ACQUIRE), 1) || !t)
+        return 0;
+    return lease_break_slow(t, i, write, nonblock);
+}
 
 /* ---- filesystems and special files, each in its folder
  * ---------------------------------------------- */

@@ -118,6 +118,10 @@ int protected_create_check(struct inode *dir, struct inode *i, const struct cred
 
 /* ---- file.c, open.c --------------------------------------------------------------------------- */
 
+/* Count an open of i: -ETXTBSY. */
+int file_open_counts_get(struct inode *i, unsigned mode);
+/* Undo what opening did to i's write_count or read_count; not for O_PATH. */
+void file_open_counts_put(struct inode *i, unsigned mode);
 int file_alloc(unsigned flags, struct file **out);
 void file_free_unopened(struct file *f);
 /* A path, counted, for a file that has none (sockets, eventfds): good for stat, and for opening. */

@@ -236,7 +236,9 @@ static int64_t truncate_path(struct task *t, const struct path *p, int64_t size)
         r = inode_write_get(i);
     if (r)
         return r;
-    r = vfs_truncate(t, p, i, NULL, size);
+    r = lease_break(t, i, /*write=*/true, /*nonblock=*/false);
+    if (!r)
+        r = vfs_truncate(t, p, i, NULL, size);
     inode_write_put(i);
     return r;
 }

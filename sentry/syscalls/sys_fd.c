@@ -269,18 +269,6 @@ static int64_t fcntl_getfl(struct file *f)
     return f->flags;
 }
 
-/* Leases are refused as filesystems without them refuse; F_GETLEASE says there is none. */
-static int64_t fcntl_lease(struct file *f, int cmd, int64_t arg)
-{
-    if (!S_ISREG(f->inode->mode))
-        return -EINVAL;
-    if (cmd == F_GETLEASE)
-        return F_UNLCK;
-    if (arg == F_UNLCK)
-        return -EAGAIN;
-    return -EINVAL;
-}
-
 static int64_t fcntl_seals(struct file *f, int cmd, uint64_t arg)
 {
     if (cmd == F_GET_SEALS)
@@ -341,8 +329,11 @@ static int64_t fcntl_io(struct task *t, int fd, struct file *f, int cmd, uint64_
     case F_GETSIG:
         return f->async_sig;
     case F_SETLEASE:
+        return lease_set(t, f, fd, (int)arg);
     case F_GETLEASE:
-        return fcntl_lease(f, cmd, (int)arg);
+        return lease_get(f);
+    case F_NOTIFY:
+        return dnotify_set(t, f, fd, arg);
     case F_GETPIPE_SZ:
         return pipe_size_get(f);
     case F_SETPIPE_SZ:

@@ -193,6 +193,7 @@ static void inherit(void)
 {
     struct acl a;
     struct sockaddr_un un = {AF_UNIX, "d/sock"};
+    umask(022);
     OK(mkdir("d", 0755));
     acl_start(&a);
     add(add(add(add(add(&a, UO, 7, -1), U, 7, 1000), GO, 5, -1), M, 7, -1), O, 5, -1);

@@ -6,7 +6,7 @@
  * One lock (g_lock, LR_INOTIFY) guards all of it: changes are rare, and every hook is skipped while
  * there is no watch at all. Inodes are released after it has been dropped. */
 #include "base/overflow.h"
-#include "fs/vfs_priv.h"
+#include "fs/anon/fsnotify_priv.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -31,10 +31,6 @@ struct in_event {
     char name[];
 };
 
-struct inotify_marks {
-    struct list watches; /* lock: g_lock; in_watch.inode_node */
-};
-
 struct inotify {
     struct list queue;   /* lock: g_lock */
     unsigned queued;     /* lock: g_lock to write, atomic to read */
@@ -53,8 +49,6 @@ struct in_watch {
     int wd;                      /* const */
     uint32_t mask;               /* lock: g_lock */
 };
-
-uint32_t g_fsnotify_watches;
 
 static struct lock g_lock = LOCK_INITIALIZER(LR_INOTIFY);
 static unsigned g_instances; /* atomic */
@@ -167,60 +161,16 @@ static void tell_locked(struct inode *i, uint32_t mask, uint32_t cookie, const c
     }
 }
 
-static void tell(struct inode *i, uint32_t mask, uint32_t cookie, const char *name, bool unlinked)
+void inotify_tell(struct inode *i, uint32_t mask, uint32_t cookie, const char *name, bool unlinked)
 {
     struct list dead;
-    if (!__atomic_load_n(&i->marks, __ATOMIC_ACQUIRE))
+    if (!fsnotify_marks_of(i))
         return;
     list_init(&dead);
     lock_acquire(&g_lock);
     tell_locked(i, mask, cookie, name, unlinked, &dead);
     lock_release(&g_lock);
     watch_free_all(&dead);
-}
-
-void fsnotify_inode_slow(struct inode *i, uint32_t mask)
-{
-    tell(i, mask, 0, NULL, false);
-}
-
-void fsnotify_name_slow(struct inode *dir, const char *name, uint32_t mask, uint32_t cookie)
-{
-    tell(dir, mask, cookie, name, false);
-}
-
-/* The name may change under a rename: it is copied under the lock that guards it. */
-static void tell_parent(struct dentry *d, uint32_t mask)
-{
-    char name[VFS_NAME_MAX + 1];
-    struct dentry *parent = dentry_parent_get(d);
-    if (parent && parent != d && parent->inode) {
-        lock_acquire(&g_dcache_lock);
-        snprintf(name, sizeof(name), "%.*s", (int)d->name_len, d->name);
-        bool unlinked = !d->hashed;
-        lock_release(&g_dcache_lock);
-        tell(parent->inode, mask, 0, name, unlinked);
-    }
-    if (parent)
-        dentry_put(parent);
-}
-
-void fsnotify_path_slow(const struct path *p, uint32_t mask)
-{
-    struct inode *i = p->dentry ? p->dentry->inode : NULL;
-    if (!i || !p->mnt)
-        return;
-    if (S_ISDIR(i->mode))
-        mask |= IN_ISDIR;
-    tell_parent(p->dentry, mask);
-    tell(i, mask, 0, NULL, false);
-}
-
-/* Watches keep their inode, so none is left here: only the list head is freed. */
-void fsnotify_inode_gone(struct inode *i)
-{
-    free(i->marks);
-    i->marks = NULL;
 }
 
 /* ---- adding and removing ---- */
@@ -241,13 +191,8 @@ static int watch_update_locked(struct in_watch *w, uint32_t mask)
     return w->wd;
 }
 
-static int watch_insert_locked(struct inotify *in, struct inode *i, struct in_watch *w,
-                               struct inotify_marks *spare)
+static int watch_insert_locked(struct inotify *in, struct inode *i, struct in_watch *w)
 {
-    if (!i->marks) {
-        list_init(&spare->watches);
-        __atomic_store_n(&i->marks, spare, __ATOMIC_RELEASE);
-    }
     w->wd = ++in->next_wd;
     tree_insert(&in->watches, &w->node, watch_cmp);
     list_push_back(&i->marks->watches, &w->inode_node);
@@ -256,7 +201,7 @@ static int watch_insert_locked(struct inotify *in, struct inode *i, struct in_wa
 }
 
 static int watch_add(struct inotify *in, struct inode *i, uint32_t mask, struct in_watch *w,
-                     struct inotify_marks *spare, bool *used, bool *used_spare)
+                     bool *used)
 {
     LOCK_GUARD(&g_lock);
     struct in_watch *old = watch_on_locked(in, i);
@@ -265,10 +210,9 @@ static int watch_add(struct inotify *in, struct inode *i, uint32_t mask, struct 
     if (g_fsnotify_watches >= WATCHES_MAX || in->next_wd == INT32_MAX)
         return -ENOSPC;
     *used = true;
-    *used_spare = !i->marks;
     *w = (struct in_watch){.in = in, .inode = i, .mask = mask};
     inode_get(i);
-    return watch_insert_locked(in, i, w, spare);
+    return watch_insert_locked(in, i, w);
 }
 
 /* Any flag at all will do, as on Linux, even one that asks for no event. */
@@ -287,13 +231,10 @@ int inotify_add(struct file *f, const struct path *p, uint32_t mask)
 {
     struct inode *i = p->dentry->inode;
     struct in_watch *w = malloc(sizeof(*w));
-    struct inotify_marks *spare = malloc(sizeof(*spare));
-    bool used = false, used_spare = false;
-    int r = w && spare ? watch_add(f->priv, i, mask, w, spare, &used, &used_spare) : -ENOMEM;
+    bool used = false;
+    int r = w && fsnotify_marks_get(i) ? watch_add(f->priv, i, mask, w, &used) : -ENOMEM;
     if (!used)
         free(w);
-    if (!used_spare)
-        free(spare);
     return r;
 }
 
