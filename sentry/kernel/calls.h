@@ -49,6 +49,13 @@ int64_t task_exec(struct task *t, int dirfd, const char *filename, int flags,
 void process_barrier(struct process *p);
 void process_exit_group(struct process *p, int status); /* wait status; the caller sees notify */
 
+/* /proc/sys/kernel/core_pattern and core_uses_pid. */
+#define CORE_PATTERN_SIZE 128
+void core_pattern_get(char out[CORE_PATTERN_SIZE]);
+void core_pattern_set(const char *text);
+bool core_uses_pid_get(void);
+void core_uses_pid_set(bool on);
+
 struct wait_call {
     int type; /* P_ALL, P_PID, P_PGID, P_PIDFD resolved to P_PID */
     int id;      /* of the process or group: an id, not a guest's number */

@@ -233,6 +233,7 @@ static struct process *child_process(struct task *t, const struct clone_call *c)
     p->exit_signal = c->exit_signal;
     p->dumpable = from->dumpable;
     p->oom_score_adj = from->oom_score_adj;
+    p->coredump_filter = from->coredump_filter;
     p->thp_disable = from->thp_disable;
     p->memory_merge = from->memory_merge;
     p->mdwe = from->mdwe & MDWE_NO_INHERIT ? 0 : from->mdwe;

@@ -154,21 +154,37 @@ static void dethread_take_leader(struct task *t)
     task_put(old);
 }
 
+static int dethread_wait(struct task *t)
+{
+    for (;;) {
+        task_sleep_prepare(t);
+        if (dethread_done(t))
+            return 0;
+        if (task_sleep(t, DEADLINE_NONE, /*interruptible=*/false))
+            return -ERESTARTNOINTR;
+    }
+}
+
+int task_end_others(struct task *t)
+{
+    int r = dethread_begin(t);
+    if (r)
+        return r;
+    r = dethread_wait(t);
+    dethread_end(t);
+    return r;
+}
+
 static int exec_dethread(struct task *t)
 {
     int r = dethread_begin(t);
     if (r)
         return r;
-    while (!r) {
-        task_sleep_prepare(t);
-        if (dethread_done(t))
-            break;
-        r = task_sleep(t, DEADLINE_NONE, /*interruptible=*/false);
-    }
+    r = dethread_wait(t);
     if (!r)
         dethread_take_leader(t);
     dethread_end(t);
-    return r ? -ERESTARTNOINTR : 0;
+    return r;
 }
 
 /* ---- commit

@@ -148,8 +148,7 @@ void process_reap_locked(struct process *p)
 static void exit_tell_parent_locked(struct process *p)
 {
     int st = p->exit_status;
-    bool killed = st & 0x7f;
-    signal_parent_locked(p, killed ? CLD_KILLED : CLD_EXITED, killed ? st & 0x7f : st >> 8 & 0xff);
+    signal_parent_locked(p, status_code(st), st & 0x7f ? st & 0x7f : st >> 8 & 0xff);
     if (exit_nobody_cares_locked(p))
         process_reap_locked(p);
 }
@@ -291,6 +290,7 @@ static void exit_hangup(struct process *p)
 void task_exit(struct task *t)
 {
     struct process *p = t->process;
+    core_thread_leave(t);
     lock_acquire(&p->sig_lock);
     t->leaving = true;
     lock_release(&p->sig_lock);

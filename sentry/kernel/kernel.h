@@ -192,7 +192,9 @@ struct process {
     bool continued_untold;  /* lock: sig_lock; a task has yet to send CLD_CONTINUED */
     unsigned stopped_count; /* lock: sig_lock; tasks that have stopped */
     unsigned sig_queued;    /* lock: sig_lock; siginfos held, RLIMIT_SIGPENDING */
-    struct task *exec_task; /* lock: sig_lock; it ends all others and takes the leader's place */
+    struct task *exec_task; /* lock: sig_lock; it ends all others: for execve, or to dump core */
+    struct core *core;      /* lock: sig_lock; kernel/coredump.c; a dump is under way */
+    unsigned coredump_filter; /* atomic; /proc/PID/coredump_filter */
     unsigned waiting;       /* atomic; threads inside wait4 and waitid */
     unsigned membarrier;    /* atomic; commands registered for */
     bool orphan;            /* lock: tasks_lock; was given to init when its parent died */

@@ -111,7 +111,20 @@ int sigframe_setup(struct task *t, int sig, const struct sigaction_k *act, const
 void task_exit(struct task *t); /* own thread, no locks; afterwards only its memory remains */
 /* Ends the process with this wait status; sig_lock held. */
 void process_exit_group_locked(struct process *p, int status);
+/* CLD_* of a wait status. */
+static inline int status_code(int wstatus)
+{
+    return !(wstatus & 0x7f) ? CLD_EXITED : wstatus & 0x80 ? CLD_DUMPED : CLD_KILLED;
+}
 void process_reap_locked(struct process *p); /* tasks_lock held; zombie → dead; drops a reference */
+
+/* ---- coredump.c -------------------------------------------------------------------------------
+ */
+/* t dies of a signal that dumps core: true if a file was written. Ends all other tasks. */
+bool core_dump(struct task *t, const siginfo_t *info);
+void core_thread_leave(struct task *t); /* t ends: leave its registers for a dump */
+/* exec.c: end every other task of the process and wait for it. -ERESTARTNOINTR: t is to die. */
+int task_end_others(struct task *t);
 
 /* ---- clone.c ----------------------------------------------------------------------------------
  */

@@ -426,7 +426,7 @@ static void wait_tell_ghost(struct ptrace_ghost *g, bool keep, struct wait_resul
     memset(out, 0, sizeof(*out));
     bool killed = g->wstatus & 0x7f;
     out->pid = g->nr;
-    out->code = killed ? CLD_KILLED : CLD_EXITED;
+    out->code = status_code(g->wstatus);
     out->status = killed ? g->wstatus & 0x7f : g->wstatus >> 8 & 0xff;
     out->wstatus = g->wstatus;
     if (keep)

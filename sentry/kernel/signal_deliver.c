@@ -179,7 +179,7 @@ static bool deliver_spared(struct process *p, int sig)
     return p->unkillable && !(SIGMASK(sig) & SIGS_UNBLOCKABLE);
 }
 
-static void deliver_default(struct task *t, int sig)
+static void deliver_default(struct task *t, int sig, const siginfo_t *info)
 {
     if (signal_default_ignored(sig) || deliver_spared(t->process, sig))
         return;
@@ -187,8 +187,9 @@ static void deliver_default(struct task *t, int sig)
         stop_begin(t, sig);
         return;
     }
+    bool dumped = (SIGMASK(sig) & SIGS_CORE) && core_dump(t, info);
     LOCK_GUARD(&t->process->sig_lock);
-    process_exit_group_locked(t->process, sig);
+    process_exit_group_locked(t->process, sig | (dumped ? 0x80 : 0));
 }
 
 static void deliver_handler(struct task *t, int sig, const struct sigaction_k *act,
@@ -251,7 +252,7 @@ static enum deliver deliver_one(struct task *t)
         deliver_handler(t, sig, &act, &info);
         return DELIVER_HANDLER;
     }
-    deliver_default(t, sig);
+    deliver_default(t, sig, &info);
     return DELIVER_AGAIN;
 }
 

@@ -35,18 +35,24 @@ static void wait_fill(struct process *p, int code, int status, int wstatus, stru
     out->wstatus = wstatus;
 }
 
+/* What wait4 tells: the child itself and what it has waited for. */
+static void usage_both(struct process *p, struct rusage *out)
+{
+    usage_process(p, out);
+    LOCK_GUARD(&p->sig_lock);
+    usage_add(out, &p->child_usage);
+}
+
 static void wait_zombie_locked(struct process *me, struct process *p, bool keep,
                                struct wait_result *out)
 {
     int st = p->exit_status;
-    bool killed = st & 0x7f;
-    wait_fill(p, killed ? CLD_KILLED : CLD_EXITED, killed ? st & 0x7f : st >> 8 & 0xff, st, out);
-    usage_process(p, &out->usage);
+    wait_fill(p, status_code(st), st & 0x7f ? st & 0x7f : st >> 8 & 0xff, st, out);
+    usage_both(p, &out->usage);
     if (keep)
         return;
     lock_acquire(&me->sig_lock);
     usage_add(&me->child_usage, &out->usage);
-    usage_add(&me->child_usage, &p->child_usage);
     lock_release(&me->sig_lock);
     process_reap_locked(p);
 }
@@ -81,7 +87,7 @@ static bool wait_try_child_locked(struct process *me, struct process *p, int opt
     bool found = wait_change_locked(p, options, out);
     lock_release(&p->sig_lock);
     if (found)
-        usage_process(p, &out->usage);
+        usage_both(p, &out->usage);
     return found;
 }
 

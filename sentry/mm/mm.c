@@ -325,6 +325,7 @@ bool mm_vma_next(struct mm *mm, uint64_t addr, struct mm_vma_info *out)
             .file = v->file,
             .name = vma_label(mm, v),
             .anon = anon,
+            .dont_dump = v->flags & VMA_DONTDUMP,
             .rss = anon + file_resident(mm, v),
         };
         if (v->file)

@@ -197,6 +197,7 @@ struct mm_vma_info {
     struct file *file;    /* counted for the caller, or NULL */
     const char *name;     /* "[heap]" …, or NULL */
     uint64_t rss, anon;
+    bool dont_dump;       /* MADV_DONTDUMP */
 };
 bool mm_vma_next(struct mm *mm, uint64_t addr, struct mm_vma_info *out);
 

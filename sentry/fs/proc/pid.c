@@ -37,9 +37,22 @@ static int show_zero(struct pbuf *b, const struct proc_ctx *c)
     return 0;
 }
 
-static int show_zero_line(struct pbuf *b, const struct proc_ctx *c)
+static int show_coredump_filter(struct pbuf *b, const struct proc_ctx *c)
 {
-    pb_str(b, "0\n");
+    pb_printf(b, "%08x\n", __atomic_load_n(&c->p->coredump_filter, __ATOMIC_RELAXED));
+    return 0;
+}
+
+#define COREDUMP_FILTER_ALL 0x1ff
+
+static int write_coredump_filter(const struct proc_ctx *c, char *text, size_t size)
+{
+    char *end;
+    errno = 0;
+    unsigned long v = strtoul(text, &end, 0);
+    if (end == text || *end || errno)
+        return -EINVAL;
+    __atomic_store_n(&c->p->coredump_filter, v & COREDUMP_FILTER_ALL, __ATOMIC_RELAXED);
     return 0;
 }
 
@@ -405,7 +418,7 @@ const struct proc_entry g_proc_pid_entries[] = {
     PROC_FILE_RW("oom_score_adj", 0644, show_oom_score_adj, write_oom_score_adj),
     PROC_FILE_RW("loginuid", 0644, show_unset_id, write_refused),
     PROC_FILE("sessionid", 0444, show_unset_id),
-    PROC_FILE_RW("coredump_filter", 0644, show_zero_line, write_ignored),
+    PROC_FILE_RW("coredump_filter", 0644, show_coredump_filter, write_coredump_filter),
     {.name = "io", .mode = S_IFREG | 0400, .flags = PROC_PTRACE, .show = proc_show_io},
     PROC_FILE_RW("uid_map", 0644, show_uid_map, write_refused),
     PROC_FILE_RW("gid_map", 0644, show_gid_map, write_refused),

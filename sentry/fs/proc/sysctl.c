@@ -143,6 +143,36 @@ static int show_file_nr(struct pbuf *b, const struct proc_ctx *c)
     return 0;
 }
 
+/* ---- core files ---- */
+
+static int show_core_pattern(struct pbuf *b, const struct proc_ctx *c)
+{
+    char pattern[CORE_PATTERN_SIZE];
+    core_pattern_get(pattern);
+    pb_printf(b, "%s\n", pattern);
+    return 0;
+}
+
+static int write_core_pattern(const struct proc_ctx *c, char *text, size_t size)
+{
+    core_pattern_set(text);
+    return 0;
+}
+
+static int show_core_uses_pid(struct pbuf *b, const struct proc_ctx *c)
+{
+    pb_printf(b, "%d\n", core_uses_pid_get());
+    return 0;
+}
+
+static int write_core_uses_pid(const struct proc_ctx *c, char *text, size_t size)
+{
+    if (strcmp(text, "0") && strcmp(text, "1"))
+        return -EINVAL;
+    core_uses_pid_set(text[0] == '1');
+    return 0;
+}
+
 /* ---- the tables ---- */
 
 #define NUM(n, v, lo, hi)                                                                          \
@@ -213,8 +243,8 @@ static const struct proc_entry g_kernel_entries[] = {
     TEXT("arch", "x86_64"),
     NUM("overflowuid", 65534, 0, 65535),
     NUM("overflowgid", 65534, 0, 65535),
-    TEXT_RW("core_pattern", "core"),
-    NUM("core_uses_pid", 0, 0, 1),
+    PROC_FILE_RW("core_pattern", 0644, show_core_pattern, write_core_pattern),
+    PROC_FILE_RW("core_uses_pid", 0644, show_core_uses_pid, write_core_uses_pid),
     NUM("core_pipe_limit", 0, 0, INT32_MAX),
     NUM("dmesg_restrict", 1, 0, 1),
     NUM("kptr_restrict", 1, 0, 2),
