@@ -57,7 +57,7 @@ bool core_uses_pid_get(void);
 void core_uses_pid_set(bool on);
 
 struct wait_call {
-    int type; /* P_ALL, P_PID, P_PGID, P_PIDFD resolved to P_PID */
+    int type;    /* P_ALL, P_PID, P_PGID, P_PIDFD resolved to P_PID */
     int id;      /* of the process or group: an id, not a guest's number */
     int options; /* W*; WEXITED and WSTOPPED as waitid has them */
 };
@@ -158,6 +158,10 @@ bool ptrace_syscall_enter(struct task *t, struct sysargs *a, int64_t *result);
 void ptrace_syscall_exit(struct task *t, int64_t result);
 bool ptrace_work(struct task *t); /* stop now if a tracer wants it, let go if it has gone: true */
 bool ptrace_work_pending(struct task *t); /* sig_lock held */
+/* The process is stopped by sig: tell the tracer, too, and wait for it. True: t runs on. */
+bool ptrace_group_stop(struct task *t, int sig);
+/* A filter said SECCOMP_RET_TRACE: true if a tracer looked; then *a and *result are its wish. */
+bool ptrace_seccomp(struct task *t, uint32_t data, struct sysargs *a, bool *skip, int64_t *result);
 /* A signal is about to be delivered to a traced task: the signal to deliver instead, or 0. */
 int ptrace_signal(struct task *t, int sig, siginfo_t *info, struct sigaction_k *act);
 int64_t ptrace_request(struct task *t, int64_t request, int pid, uint64_t addr, uint64_t data);

@@ -288,8 +288,7 @@ static int child_build(struct task *t, const struct clone_call *c, struct task *
 /* ---- commit
  * --------------------------------------------------------------------------------------- */
 
-static void publish_process_locked(struct task *t, struct task *n, struct pid *id,
-                                   uint64_t flags)
+static void publish_process_locked(struct task *t, struct task *n, struct pid *id, uint64_t flags)
 {
     struct process *p = n->process, *me = t->process;
     process_number(p, id);

@@ -20,7 +20,7 @@
 
 static struct lock g_pattern_lock = LOCK_INITIALIZER(LR_LEAF);
 static char g_pattern[CORE_PATTERN_SIZE] = "core"; /* lock: g_pattern_lock */
-static bool g_uses_pid;                       /* atomic */
+static bool g_uses_pid;                            /* atomic */
 
 void core_pattern_get(char out[CORE_PATTERN_SIZE])
 {
@@ -77,12 +77,13 @@ static void name_exe(struct task *t, struct name *n, bool whole)
         file_put(exe);
 }
 
-static void name_host(struct name *n)
+static void name_host(struct task *t, struct name *n)
 {
     char host[65];
-    lock_acquire(&g_kernel.uts_lock);
-    memcpy(host, g_kernel.uts.nodename, sizeof(host));
-    lock_release(&g_kernel.uts_lock);
+    struct uts_ns *ns = t->ns_set->uts;
+    lock_acquire(&ns->lock);
+    memcpy(host, ns->names.nodename, sizeof(host));
+    lock_release(&ns->lock);
     name_add(n, host, /*path_part=*/true);
 }
 
@@ -95,10 +96,14 @@ static void name_expand(struct task *t, const struct core *c, char what, struct 
         name_add(n, "%", false);
         break;
     case 'p':
+        name_number(n, t->process->vpid);
+        break;
     case 'P':
         name_number(n, t->process->pid);
         break;
     case 'i':
+        name_number(n, t->vtid);
+        break;
     case 'I':
         name_number(n, t->tid);
         break;
@@ -122,7 +127,7 @@ static void name_expand(struct task *t, const struct core *c, char what, struct 
         name_number(n, (long long)c->limit);
         break;
     case 'h':
-        name_host(n);
+        name_host(t, n);
         break;
     case 'e':
         task_comm(t, comm);
@@ -155,7 +160,7 @@ static int name_make(struct task *t, const struct core *c, struct name *n)
     }
     if (!has_pid && core_uses_pid_get()) {
         name_add(n, ".", false);
-        name_number(n, t->process->pid);
+        name_number(n, t->process->vpid);
     }
     return pattern[0] == '|' || pattern[0] == '@' || !n->size ? -EINVAL : 0;
 }
@@ -199,7 +204,7 @@ struct core_thread *core_thread_new(struct task *t)
     if (!n)
         return NULL;
     list_node_init(&n->node);
-    n->tid = t->tid;
+    n->tid = t->vtid;
     n->regs = *r;
     (void)pl_ops()->ctx_get_fpu(t->ctx, n->fpu);
     n->pending = t->pending.set;

@@ -111,9 +111,9 @@ static void note_thread(struct out *o, const struct core_thread *n)
                              .pr_sigpend = n->pending,
                              .pr_sighold = n->blocked,
                              .pr_pid = n->tid,
-                             .pr_ppid = process_ppid(p),
-                             .pr_pgrp = process_pgid(p),
-                             .pr_sid = process_sid(p),
+                             .pr_ppid = task_sees_id(o->t, process_ppid(p)),
+                             .pr_pgrp = task_sees_id(o->t, process_pgid(p)),
+                             .pr_sid = task_sees_id(o->t, process_sid(p)),
                              .pr_fpvalid = 1};
     s.pr_utime = tv_of(n->utime_ns);
     s.pr_stime = tv_of(n->stime_ns);
@@ -154,10 +154,10 @@ static void note_process(struct out *o)
                              .pr_nice = t->nice,
                              .pr_uid = t->cred->uid,
                              .pr_gid = t->cred->gid,
-                             .pr_pid = p->pid,
-                             .pr_ppid = process_ppid(p),
-                             .pr_pgrp = process_pgid(p),
-                             .pr_sid = process_sid(p)};
+                             .pr_pid = p->vpid,
+                             .pr_ppid = task_sees_id(t, process_ppid(p)),
+                             .pr_pgrp = task_sees_id(t, process_pgid(p)),
+                             .pr_sid = task_sees_id(t, process_sid(p))};
     task_comm(t, i.pr_fname);
     fill_args(t, i.pr_psargs, sizeof(i.pr_psargs));
     void *at = note(o, NT_PRPSINFO, "CORE", sizeof(i));
@@ -284,12 +284,12 @@ static int segments_make(struct out *o)
             o->segments = s;
             o->room = room;
         }
-        o->segments[o->count++] = (struct segment){.start = v.start,
-                                                   .end = v.end,
-                                                   .prot = v.prot,
-                                                   .dumped = segment_dumped(o, &v),
-                                                   .may_be_empty = !v.file && !v.anon &&
-                                                                   !(v.flags & MAP_SHARED)};
+        o->segments[o->count++] =
+            (struct segment){.start = v.start,
+                             .end = v.end,
+                             .prot = v.prot,
+                             .dumped = segment_dumped(o, &v),
+                             .may_be_empty = !v.file && !v.anon && !(v.flags & MAP_SHARED)};
         if (v.file)
             file_put(v.file);
     }
@@ -306,8 +306,8 @@ static void put_chunk(struct out *o, uint64_t va, unsigned pages, uint64_t at, c
             n++;
         if (!in_core[i])
             continue;
-        size_t got = uaccess_read_forced(o->t->mm, buf, uaddr(va + i * RF_PAGE_SIZE),
-                                         n * RF_PAGE_SIZE);
+        size_t got =
+            uaccess_read_forced(o->t->mm, buf, uaddr(va + i * RF_PAGE_SIZE), n * RF_PAGE_SIZE);
         o->pos = at + i * RF_PAGE_SIZE;
         put(o, buf, got);
     }
@@ -332,15 +332,15 @@ static void put_segment(struct out *o, const struct segment *s, uint64_t at, cha
 static void put_heads(struct out *o, uint64_t notes_at, uint64_t data_at)
 {
     unsigned count = o->count + 1;
-    Elf64_Ehdr eh = {.e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB,
-                                 EV_CURRENT},
-                     .e_type = ET_CORE,
-                     .e_machine = EM_X86_64,
-                     .e_version = EV_CURRENT,
-                     .e_phoff = sizeof(eh),
-                     .e_ehsize = sizeof(eh),
-                     .e_phentsize = sizeof(Elf64_Phdr),
-                     .e_phnum = MIN(count, (unsigned)PN_XNUM)};
+    Elf64_Ehdr eh = {
+        .e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB, EV_CURRENT},
+        .e_type = ET_CORE,
+        .e_machine = EM_X86_64,
+        .e_version = EV_CURRENT,
+        .e_phoff = sizeof(eh),
+        .e_ehsize = sizeof(eh),
+        .e_phentsize = sizeof(Elf64_Phdr),
+        .e_phnum = MIN(count, (unsigned)PN_XNUM)};
     put(o, &eh, sizeof(eh));
     Elf64_Phdr ph = {.p_type = PT_NOTE, .p_offset = notes_at, .p_filesz = o->notes_size};
     put(o, &ph, sizeof(ph));

@@ -149,6 +149,7 @@ static void dethread_take_leader(struct task *t)
     t->id = pid_get(p->id);
     t->tid = p->pid;
     t->vtid = p->vpid;
+    ptrace_renumber_locked(t);
     p->leader = t;
     task_get(t);
     task_put(old);
@@ -224,6 +225,7 @@ static void exec_set_regs(struct task *t, const struct loader_result *l)
 {
     t->regs = (struct user_regs_struct){.rip = l->entry, .rsp = l->stack_pointer, .eflags = 0x202};
     t->regs.orig_rax = -1;
+    t->regs.cs = 0x33, t->regs.ss = 0x2b; /* a debugger tells 64-bit programs by cs */
     t->regs_valid = t->regs_dirty = true;
     t->no_result = true;
 }

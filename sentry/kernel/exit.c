@@ -16,11 +16,10 @@
 
 void process_exit_group_locked(struct process *p, int status)
 {
-    if (p->group_exiting)
-        return;
-    p->group_exiting = true;
-    p->exit_status = status;
     struct task *t;
+    if (!p->group_exiting)
+        p->exit_status = status;
+    p->group_exiting = true;
     list_for_each(t, &p->tasks, process_node) if (!t->exiting) task_kick(t, TASK_NOTIFY_EXIT);
 }
 

@@ -156,9 +156,9 @@ struct itimer {
 
 struct process {
     struct ref ref;
-    int pid, vpid;                 /* const; id; number in pid_ns */
-    struct pid *id;                /* const; counted */
-    struct pid_ns *pid_ns;         /* const; borrowed from id */
+    int pid, vpid;         /* const; id; number in pid_ns */
+    struct pid *id;        /* const; counted */
+    struct pid_ns *pid_ns; /* const; borrowed from id */
     bool unkillable; /* lock: sig_lock; init of a PID namespace: only asked-for signals reach it */
     struct list_node all_node;     /* lock: tasks_lock; kernel.processes, until reaped */
     struct process *parent;        /* lock: tasks_lock; borrowed (reparented before it dies) */
@@ -189,15 +189,15 @@ struct process {
     int exit_status;          /* lock: sig_lock; as wait4 gives it */
     int stop_signal;          /* lock: sig_lock; of the present or pending group stop */
     bool stop_reported, continued_unreported; /* lock: sig_lock */
-    bool continued_untold;  /* lock: sig_lock; a task has yet to send CLD_CONTINUED */
-    unsigned stopped_count; /* lock: sig_lock; tasks that have stopped */
-    unsigned sig_queued;    /* lock: sig_lock; siginfos held, RLIMIT_SIGPENDING */
-    struct task *exec_task; /* lock: sig_lock; it ends all others: for execve, or to dump core */
-    struct core *core;      /* lock: sig_lock; kernel/coredump.c; a dump is under way */
+    bool continued_untold;    /* lock: sig_lock; a task has yet to send CLD_CONTINUED */
+    unsigned stopped_count;   /* lock: sig_lock; tasks that have stopped */
+    unsigned sig_queued;      /* lock: sig_lock; siginfos held, RLIMIT_SIGPENDING */
+    struct task *exec_task;   /* lock: sig_lock; it ends all others: for execve, or to dump core */
+    struct core *core;        /* lock: sig_lock; kernel/coredump.c; a dump is under way */
     unsigned coredump_filter; /* atomic; /proc/PID/coredump_filter */
-    unsigned waiting;       /* atomic; threads inside wait4 and waitid */
-    unsigned membarrier;    /* atomic; commands registered for */
-    bool orphan;            /* lock: tasks_lock; was given to init when its parent died */
+    unsigned waiting;         /* atomic; threads inside wait4 and waitid */
+    unsigned membarrier;      /* atomic; commands registered for */
+    bool orphan;              /* lock: tasks_lock; was given to init when its parent died */
 
     struct rlimit64 *rlimits; /* lock: sig_lock; RLIM_NLIMITS entries; owned */
     struct itimer itimer_real, itimer_virtual, itimer_prof; /* lock: sig_lock */
@@ -261,6 +261,7 @@ struct task {
     uint32_t guest_exits; /* atomic; counts returns from guest code */
     uint32_t in_guest;    /* atomic; ctx_run is (about to be) running guest code */
     bool stop_counted;    /* lock: process.sig_lock; is in process.stopped_count */
+    bool stop_done;       /* lock: process.sig_lock; its tracer has let it go on all the same */
     bool exit_wanted;     /* task-private; the loop ends at its next turn */
     int restart_code;     /* task-private; ERESTART* of the call being left, 0 when decided */
     uint8_t slow_entry;   /* atomic; TASK_SLOW_* reasons to take the long way into system calls */
@@ -296,9 +297,9 @@ struct task {
     struct user_dispatch dispatch; /* task-private */
     int mce_policy;                /* task-private; PR_MCE_KILL_* */
     bool io_flusher;               /* task-private */
-    void *ptrace;                  /* kernel/ptrace.c */
-    uint64_t current_nr;           /* task-private; system call being answered, for /proc, stacks */
-    int64_t current_since_ns;      /* atomic; when it began, 0 while in guest code */
+    void *ptrace;             /* kernel/ptrace.c; own thread, or under tasks_lock or sig_lock */
+    uint64_t current_nr;      /* task-private; system call being answered, for /proc, stacks */
+    int64_t current_since_ns; /* atomic; when it began, 0 while in guest code */
 };
 
 enum { /* task.slow_entry */
@@ -326,8 +327,8 @@ struct task *task_lookup(int nr);
 struct process *process_lookup(int nr);
 struct task *task_by_id(int id);
 struct process *process_by_id(int id);
-/* Iteration: the process with the least id > after, counted; NULL at the end. Likewise the task of p
- * with the least tid > after. _in: the same for the numbers of a namespace. */
+/* Iteration: the process with the least id > after, counted; NULL at the end. Likewise the task of
+ * p with the least tid > after. _in: the same for the numbers of a namespace. */
 struct process *process_next(int after);
 struct task *task_next(struct process *p, int after);
 struct process *process_next_in(struct pid_ns *ns, int after);
@@ -336,11 +337,13 @@ struct task *task_next_in(struct process *p, struct pid_ns *ns, int after);
 int process_nr(const struct process *p, const struct pid_ns *ns);
 int task_nr(const struct task *t, const struct pid_ns *ns);
 int task_nr_of(struct task *t, const struct pid_ns *ns); /* any thread, no lock held */
-struct cred *task_cred_get(struct task *t);    /* counted; any thread */
-struct mm *task_mm_get(struct task *t);        /* counted or NULL; any thread */
-struct fdtable *task_fds_get(struct task *t);  /* counted or NULL; any thread */
-struct fs_struct *task_fs_get(struct task *t); /* counted or NULL; any thread */
-char process_state_char(struct process *p);    /* R S T Z for /proc */
+struct cred *task_cred_get(struct task *t);              /* counted; any thread */
+struct mm *task_mm_get(struct task *t);                  /* counted or NULL; any thread */
+struct fdtable *task_fds_get(struct task *t);            /* counted or NULL; any thread */
+struct fs_struct *task_fs_get(struct task *t);           /* counted or NULL; any thread */
+char process_state_char(struct process *p);              /* R S T Z for /proc */
+char task_state_char(struct task *t);                    /* also t, traced and stopped */
+int task_tracer_nr(struct task *t, struct pid_ns *ns);   /* 0: nobody traces it */
 void task_comm(struct task *t, char out[16]);
 
 /* The guest's registers, pulled from the platform on first use; dirty ones are pushed back before

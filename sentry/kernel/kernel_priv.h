@@ -182,6 +182,12 @@ int ptrace_clone_child(struct task *t, struct task *n, uint64_t flags, int exit_
 void ptrace_clone_parent(struct task *t, int event, int tid);
 void ptrace_vfork_done(struct task *t, int tid);
 void ptrace_exit(struct task *t); /* t dies: as tracee, no locks */
+/* Traced t has taken its leader's number: tasks_lock held. */
+void ptrace_renumber_locked(struct task *t);
+/* Borrowed, NULL if none; tasks_lock held. */
+struct process *ptrace_tracer_locked(struct task *t);
+bool ptrace_is_stopped_locked(struct task *t);
+bool ptrace_is_mine_locked(const struct process *tracer, const struct task *t);
 /* 1: *out tells; -1: someone traced is meant; 0: nobody. tasks_lock held. */
 int ptrace_wait_locked(struct process *me, const struct wait_call *c, struct wait_result *out);
 

@@ -79,9 +79,13 @@ void ptrace_resume_locked(struct ptrace_link *l, int sig)
 static void link_drop(struct task *t)
 {
     struct ptrace_link *l = t->ptrace;
+    lock_acquire(&g_kernel.tasks_lock);
     lock_acquire(&t->process->sig_lock);
     t->ptrace = NULL;
+    t->stop_done = false; /* a group-stop holds it again */
+    signal_recalc_locked(t);
     lock_release(&t->process->sig_lock);
+    lock_release(&g_kernel.tasks_lock);
     __atomic_and_fetch(&t->slow_entry, (uint8_t)~TASK_SLOW_PTRACE, __ATOMIC_SEQ_CST);
     free(l);
 }
@@ -89,10 +93,10 @@ static void link_drop(struct task *t)
 /* ---- stopping
  * ------------------------------------------------------------------------------------ */
 
-static void tracer_tell_locked(struct ptrace_link *l)
+static void tracer_tell_locked(struct ptrace_link *l, int why)
 {
     struct process *tracer = l->tracer;
-    siginfo_t info = {.si_signo = SIGCHLD, .si_code = CLD_TRAPPED};
+    siginfo_t info = {.si_signo = SIGCHLD, .si_code = why};
     info.si_pid = task_nr(l->task, tracer->pid_ns);
     info.si_uid = l->task->cred->uid;
     info.si_status = l->code & 0x7f;
@@ -124,54 +128,84 @@ static void step_begin(struct task *t, struct ptrace_link *l)
     task_regs_dirty(t);
 }
 
-static bool stop_enter(struct task *t, struct ptrace_link *l, int code, const siginfo_t *info,
-                       uint64_t message)
+/* What a stop is about. */
+struct stop {
+    int code;              /* signal | event << 8 */
+    const siginfo_t *info; /* NULL: made from code */
+    uint64_t message;
+    bool group, at_exit;
+};
+
+static void stop_info(struct task *t, struct ptrace_link *l, const struct stop *s)
+{
+    l->no_info = s->group && !l->seized;
+    if (s->info) {
+        l->info = *s->info;
+        return;
+    }
+    memset(&l->info, 0, sizeof(l->info));
+    l->info.si_signo = s->code & 0x7f;
+    l->info.si_code = s->code;
+    l->info.si_pid = task_nr(t, l->tracer->pid_ns);
+    l->info.si_uid = t->cred->uid;
+}
+
+static bool stop_enter(struct task *t, struct ptrace_link *l, const struct stop *s)
 {
     LOCK_GUARD(&g_kernel.tasks_lock);
     if (!l->tracer)
         return false;
-    l->code = code;
-    l->message = message;
-    if (info) {
-        l->info = *info;
-    } else {
-        memset(&l->info, 0, sizeof(l->info));
-        l->info.si_signo = SIGTRAP;
-        l->info.si_code = code;
-        l->info.si_pid = task_nr(t, l->tracer->pid_ns);
-        l->info.si_uid = t->cred->uid;
-    }
+    l->code = s->code;
+    l->message = s->message;
+    stop_info(t, l, s);
     l->resume_signal = 0;
-    l->reported = false;
+    l->reported = l->listening = false;
     l->stopped = true;
-    tracer_tell_locked(l);
+    tracer_tell_locked(l, s->group ? CLD_STOPPED : CLD_TRAPPED);
     return true;
 }
 
-static bool still_stopped(struct ptrace_link *l)
+/* PTRACE_LISTEN ends when the group-stop does: the tracer is told by another stop. */
+static void listen_end_locked(struct task *t, struct ptrace_link *l)
+{
+    lock_acquire(&t->process->sig_lock);
+    bool continued = !t->process->stop_signal;
+    lock_release(&t->process->sig_lock);
+    if (!l->listening || !l->tracer || (!continued && !l->interrupt))
+        return;
+    l->listening = l->reported = l->interrupt = false;
+    l->code = SIGTRAP | PTRACE_EVENT_STOP << 8;
+    tracer_tell_locked(l, CLD_TRAPPED);
+}
+
+static bool still_stopped(struct task *t, struct ptrace_link *l)
 {
     LOCK_GUARD(&g_kernel.tasks_lock);
+    if (l->stopped)
+        listen_end_locked(t, l);
     return l->stopped;
 }
 
 /* Stay until the tracer says otherwise, or death. Returns the signal to deliver, -1 if there is no
  * tracer. */
-static int ptrace_stop(struct task *t, int code, const siginfo_t *info, uint64_t message)
+static int ptrace_stop(struct task *t, const struct stop *s)
 {
     struct ptrace_link *l = t->ptrace;
     if (!task_regs(t))
         return -1;
     step_end(t, l);
-    if (!stop_enter(t, l, code, info, message))
+    if (s->at_exit) /* dying already; the tracer or the end of the sandbox ends this stop */
+        __atomic_and_fetch(&t->notify, ~TASK_NOTIFY_EXIT, __ATOMIC_SEQ_CST);
+    if (!stop_enter(t, l, s))
         return -1;
     for (;;) {
         task_sleep_prepare(t);
-        if (!still_stopped(l) || signal_fatal_pending(t))
+        if (!still_stopped(t, l) || signal_fatal_pending(t))
             break;
         task_sleep(t, DEADLINE_NONE, /*interruptible=*/false);
     }
     lock_acquire(&g_kernel.tasks_lock);
-    l->stopped = false;
+    l->stopped = l->listening = false;
     l->syscall_op = PTRACE_SYSCALL_INFO_NONE;
     int sig = l->resume_signal;
     lock_release(&g_kernel.tasks_lock);
@@ -188,7 +222,8 @@ static uint32_t options_of(struct task *t)
 
 static void event_stop(struct task *t, int event, uint64_t message)
 {
-    ptrace_stop(t, SIGTRAP | event << 8, NULL, message);
+    struct stop s = {.code = SIGTRAP | event << 8, .message = message};
+    ptrace_stop(t, &s);
 }
 
 /* ---- hooks
@@ -219,7 +254,8 @@ bool ptrace_work(struct task *t)
 int ptrace_signal(struct task *t, int sig, siginfo_t *info, struct sigaction_k *act)
 {
     struct ptrace_link *l = t->ptrace;
-    int next = ptrace_stop(t, sig, info, 0);
+    struct stop s = {.code = sig, .info = info};
+    int next = ptrace_stop(t, &s);
     if (next < 0)
         return sig;
     lock_acquire(&g_kernel.tasks_lock);
@@ -238,6 +274,31 @@ int ptrace_signal(struct task *t, int sig, siginfo_t *info, struct sigaction_k *
     return next;
 }
 
+bool ptrace_group_stop(struct task *t, int sig)
+{
+    struct ptrace_link *l = t->ptrace;
+    struct stop s = {.code = sig | (l->seized ? PTRACE_EVENT_STOP << 8 : 0), .group = true};
+    if (__atomic_load_n(&l->poke, __ATOMIC_SEQ_CST)) {
+        (void)ptrace_work(t);
+        return false;
+    }
+    int next = ptrace_stop(t, &s);
+    if (next < 0 || !t->ptrace)
+        return false;
+    lock_acquire(&g_kernel.tasks_lock);
+    bool detached = !l->tracer;
+    lock_release(&g_kernel.tasks_lock);
+    if (detached) /* back to an ordinary stop */
+        return false;
+    lock_acquire(&t->process->sig_lock);
+    t->stop_done = t->process->stop_signal;
+    signal_recalc_locked(t);
+    lock_release(&t->process->sig_lock);
+    if (next > 0 && next <= SIG_COUNT)
+        (void)signal_send_task(t, next, NULL);
+    return true;
+}
+
 static void syscall_stop(struct task *t, uint8_t op, int64_t result)
 {
     struct ptrace_link *l = t->ptrace;
@@ -246,7 +307,8 @@ static void syscall_stop(struct task *t, uint8_t op, int64_t result)
     l->syscall_result = result;
     bool good = l->options & PTRACE_O_TRACESYSGOOD;
     lock_release(&g_kernel.tasks_lock);
-    int sig = ptrace_stop(t, SIGTRAP | (good ? 0x80 : 0), NULL, op);
+    struct stop s = {.code = SIGTRAP | (good ? 0x80 : 0), .message = op};
+    int sig = ptrace_stop(t, &s);
     if (sig > 0 && sig <= SIG_COUNT)
         (void)signal_send_task(t, sig, NULL);
 }
@@ -267,6 +329,27 @@ bool ptrace_syscall_enter(struct task *t, struct sysargs *a, int64_t *result)
     return l->sysemu || (int64_t)r->orig_rax == -1 || signal_fatal_pending(t);
 }
 
+bool ptrace_seccomp(struct task *t, uint32_t data, struct sysargs *a, bool *skip, int64_t *result)
+{
+    struct ptrace_link *l = t->ptrace;
+    struct user_regs_struct *r = l ? task_regs(t) : NULL;
+    if (!r || !(options_of(t) & PTRACE_O_TRACESECCOMP))
+        return false;
+    r->rax = (uint64_t)-ENOSYS;
+    lock_acquire(&g_kernel.tasks_lock);
+    l->syscall_op = PTRACE_SYSCALL_INFO_SECCOMP;
+    l->syscall_result = data;
+    lock_release(&g_kernel.tasks_lock);
+    event_stop(t, PTRACE_EVENT_SECCOMP, data);
+    r = task_regs(t);
+    if (!r)
+        return false;
+    *a = (struct sysargs){.nr = r->orig_rax, .v = {r->rdi, r->rsi, r->rdx, r->r10, r->r8, r->r9}};
+    *result = (int64_t)r->rax;
+    *skip = (int)r->orig_rax < 0 || signal_fatal_pending(t);
+    return true;
+}
+
 void ptrace_syscall_exit(struct task *t, int64_t result)
 {
     struct ptrace_link *l = t->ptrace;
@@ -278,7 +361,7 @@ void ptrace_exec(struct task *t)
 {
     struct ptrace_link *l = t->ptrace;
     if (options_of(t) & PTRACE_O_TRACEEXEC)
-        event_stop(t, PTRACE_EVENT_EXEC, l->tid);
+        event_stop(t, PTRACE_EVENT_EXEC, l->former_tid ? l->former_tid : l->tid);
     else if (!l->seized)
         (void)signal_send_task(t, SIGTRAP, NULL);
 }
@@ -302,7 +385,8 @@ int ptrace_clone_child(struct task *t, struct task *n, uint64_t flags, int exit_
     if (!l || (flags & CLONE_UNTRACED))
         return 0;
     lock_acquire(&g_kernel.tasks_lock);
-    bool wanted = l->tracer && (l->options & option);
+    bool told = l->tracer && (l->options & option);
+    bool wanted = told || (l->tracer && (flags & CLONE_PTRACE));
     if (wanted && ptrace_attach_locked(l->tracer, n, l->seized, l->options))
         wanted = false;
     struct ptrace_link *child = wanted ? n->ptrace : NULL;
@@ -311,13 +395,13 @@ int ptrace_clone_child(struct task *t, struct task *n, uint64_t flags, int exit_
         child->poke = 1;
     }
     lock_release(&g_kernel.tasks_lock);
-    if (!wanted)
-        return 0;
-    if (child && !l->seized)
+    if (!child)
+        return told ? event : 0;
+    if (!l->seized)
         (void)signal_send_task(n, SIGSTOP, NULL);
     else
         task_kick(n, TASK_NOTIFY_STOP);
-    return event;
+    return told ? event : 0;
 }
 
 void ptrace_clone_parent(struct task *t, int event, int tid)
@@ -356,15 +440,51 @@ static void ghost_leave_locked(struct ptrace_link *l, int wstatus)
     *g = (struct ptrace_ghost){
         .tid = l->tid, .nr = task_nr(l->task, tracer->pid_ns), .wstatus = wstatus};
     list_push_back(&tr->ghosts, &g->node);
+    siginfo_t info = {.si_signo = SIGCHLD, .si_code = status_code(wstatus)};
+    info.si_pid = g->nr;
+    info.si_uid = l->task->cred->uid;
+    info.si_status = wstatus & 0x7f ? wstatus & 0x7f : wstatus >> 8 & 0xff;
+    if (p->leader == l->task)
+        (void)signal_send_process(tracer, SIGCHLD, &info);
     waitq_wake(&tracer->child_wq, ~0u);
+}
+
+void ptrace_renumber_locked(struct task *t)
+{
+    struct ptrace_link *l = t->ptrace;
+    if (!l)
+        return;
+    l->former_tid = l->tid;
+    l->tid = t->tid;
+}
+
+struct process *ptrace_tracer_locked(struct task *t)
+{
+    struct ptrace_link *l = t->ptrace;
+    return l ? l->tracer : NULL;
+}
+
+bool ptrace_is_stopped_locked(struct task *t)
+{
+    struct ptrace_link *l = t->ptrace;
+    return l && l->stopped;
+}
+
+bool ptrace_is_mine_locked(const struct process *tracer, const struct task *t)
+{
+    const struct ptrace_link *l = t ? t->ptrace : NULL;
+    return l && l->tracer == tracer;
 }
 
 void ptrace_exit(struct task *t)
 {
     struct ptrace_link *l = t->ptrace;
     int wstatus = exit_wstatus(t);
-    if ((options_of(t) & PTRACE_O_TRACEEXIT) && !signal_fatal_pending(t))
-        event_stop(t, PTRACE_EVENT_EXIT, wstatus);
+    if (options_of(t) & PTRACE_O_TRACEEXIT) {
+        struct stop s = {.code = SIGTRAP | PTRACE_EVENT_EXIT << 8, .message = wstatus};
+        s.at_exit = true;
+        ptrace_stop(t, &s);
+    }
     lock_acquire(&g_kernel.tasks_lock);
     ghost_leave_locked(l, wstatus);
     list_del(&l->node);
@@ -448,7 +568,7 @@ int ptrace_wait_locked(struct process *me, const struct wait_call *c, struct wai
         if (!wait_means(c, l->task->process, l->tid))
             continue;
         meant = true;
-        if (!l->stopped || l->reported)
+        if (!l->stopped || l->reported || l->listening)
             continue;
         wait_tell_stop(l, keep, out);
         return 1;

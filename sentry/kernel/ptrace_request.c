@@ -14,8 +14,9 @@
 #include <sys/user.h>
 
 #define FXSAVE_SIZE 512
-#define EFLAGS_USER 0x50dd5ul /* the bits that a tracer may set: CF PF AF ZF SF TF DF OF NT RF AC  \
-                               */
+#define EFLAGS_USER                                                                                \
+    0x50dd5ul /* the bits that a tracer may set: CF PF AF ZF SF TF DF OF NT RF AC                  \
+               */
 #define OPTIONS_ALL (PTRACE_O_MASK & ~(PTRACE_O_SUSPEND_SECCOMP))
 
 struct request {
@@ -54,6 +55,8 @@ static int64_t do_attach(struct request *q)
     if (!err) {
         lock_acquire(&g_kernel.tasks_lock);
         err = ptrace_attach_locked(q->me->process, target, seize, seize ? q->data : 0);
+        if (!err)
+            task_wake(target); /* if it sits in a group-stop: to stop for us as well */
         lock_release(&g_kernel.tasks_lock);
     }
     if (!err && !seize)
@@ -70,9 +73,13 @@ static int64_t do_interrupt(struct request *q)
         return -ESRCH;
     if (!l->seized)
         return -EIO;
-    if (l->stopped)
+    if (l->stopped && !l->listening)
         return 0;
     l->interrupt = true;
+    if (l->stopped) {
+        task_wake(l->task);
+        return 0;
+    }
     __atomic_store_n(&l->poke, 1, __ATOMIC_SEQ_CST);
     task_kick(l->task, TASK_NOTIFY_STOP);
     return 0;
@@ -202,7 +209,7 @@ static int regset_set_locked(struct ptrace_link *l, const struct regset *rs, con
 static struct ptrace_link *stopped_locked(struct request *q)
 {
     struct ptrace_link *l = ptrace_find_locked(q->me->process, q->pid);
-    return l && l->stopped ? l : NULL;
+    return l && l->stopped && !l->listening ? l : NULL;
 }
 
 /* Room for the largest image; a set shorter than it is laid over what is there. */
@@ -286,6 +293,11 @@ static void syscall_info_locked(struct ptrace_link *l, struct ptrace_syscall_inf
     } else if (l->syscall_op == PTRACE_SYSCALL_INFO_EXIT) {
         out->exit.rval = r->rax;
         out->exit.is_error = (int64_t)r->rax < 0 && (int64_t)r->rax >= -4095;
+    } else if (l->syscall_op == PTRACE_SYSCALL_INFO_SECCOMP) {
+        uint64_t args[6] = {r->rdi, r->rsi, r->rdx, r->r10, r->r8, r->r9};
+        out->seccomp.nr = r->orig_rax;
+        memcpy(out->seccomp.args, args, sizeof(args));
+        out->seccomp.ret_data = l->syscall_result;
     }
 }
 
@@ -296,6 +308,8 @@ static size_t syscall_info_size(const struct ptrace_syscall_info *i)
         return offsetof(struct ptrace_syscall_info, entry) + sizeof(i->entry);
     case PTRACE_SYSCALL_INFO_EXIT:
         return offsetof(struct ptrace_syscall_info, exit.is_error) + sizeof(i->exit.is_error);
+    case PTRACE_SYSCALL_INFO_SECCOMP:
+        return offsetof(struct ptrace_syscall_info, seccomp.ret_data) + sizeof(i->seccomp.ret_data);
     default:
         return offsetof(struct ptrace_syscall_info, entry);
     }
@@ -341,7 +355,7 @@ static int64_t get_locked(struct request *q, struct ptrace_link *l, union answer
     case PTRACE_GETSIGINFO:
         *size = sizeof(out->info);
         out->info = l->info;
-        return 0;
+        return l->no_info ? -EINVAL : 0;
     default: /* PTRACE_GETREGS */
         *size = sizeof(out->regs);
         out->regs = l->task->regs;
@@ -368,7 +382,7 @@ static int64_t set_locked(struct request *q, struct ptrace_link *l, const union 
         return 0;
     case PTRACE_SETSIGINFO:
         l->info = in->info;
-        return 0;
+        return l->no_info ? -EINVAL : 0;
     default: /* PTRACE_SETSIGMASK */
         if (q->addr != sizeof(sigmask_t))
             return -EINVAL;
@@ -405,7 +419,11 @@ static int64_t do_stopped(struct request *q)
     case PTRACE_POKEUSR:
         return poke_user_locked(q, l);
     case PTRACE_LISTEN:
-        return l->seized ? 0 : -EIO;
+        if (!l->seized || l->code >> 8 != PTRACE_EVENT_STOP)
+            return -EIO;
+        l->listening = true;
+        task_wake(l->task); /* it may have been continued since */
+        return 0;
     default:
         return do_resume_locked(q, l);
     }
@@ -416,7 +434,8 @@ static int64_t do_stopped(struct request *q)
 
 int64_t ptrace_request(struct task *t, int64_t op, int pid, uint64_t addr, uint64_t data)
 {
-    struct request q = {.me = t, .op = op, .pid = task_means_id(t, pid), .addr = addr, .data = data};
+    struct request q = {
+        .me = t, .op = op, .pid = task_means_id(t, pid), .addr = addr, .data = data};
     static const struct regset fpregs = {.size = FXSAVE_SIZE, .is_fpu = true};
     switch (op) {
     case PTRACE_TRACEME:

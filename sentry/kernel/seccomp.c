@@ -231,6 +231,8 @@ static uint32_t chain_run(const struct seccomp_chain *c, const struct seccomp_da
 /* ---- acting on the answer
  * ------------------------------------------------------------------------------- */
 
+static bool seccomp_filter(struct task *t, struct sysargs *a, bool again, int64_t *result);
+
 static bool seccomp_kill(struct task *t, bool whole_process, int64_t *result)
 {
     lock_acquire(&t->process->sig_lock);
@@ -259,7 +261,20 @@ static bool seccomp_trap(struct task *t, const struct sysargs *a, uint32_t data,
     return true;
 }
 
-static bool seccomp_act(struct task *t, const struct sysargs *a, uint32_t ret, uint64_t ip,
+/* A tracer may change the call or say its answer; what it makes of it is looked at once more. */
+static bool seccomp_trace(struct task *t, struct sysargs *a, uint32_t data, bool again,
+                          int64_t *result)
+{
+    bool skip = false;
+    *result = -ENOSYS;
+    if (again) /* it saw this call already */
+        return false;
+    if (!ptrace_seccomp(t, data, a, &skip, result) || skip)
+        return true;
+    return seccomp_filter(t, a, /*again=*/true, result);
+}
+
+static bool seccomp_act(struct task *t, struct sysargs *a, uint32_t ret, uint64_t ip, bool again,
                         int64_t *result)
 {
     uint32_t data = ret & SECCOMP_RET_DATA;
@@ -274,6 +289,7 @@ static bool seccomp_act(struct task *t, const struct sysargs *a, uint32_t ret, u
         *result = -ENOSYS;
         return seccomp_trap(t, a, data, ip);
     case SECCOMP_RET_TRACE:
+        return seccomp_trace(t, a, data, again, result);
     case SECCOMP_RET_USER_NOTIF: /* nobody listens */
         *result = -ENOSYS;
         return true;
@@ -286,6 +302,15 @@ static bool seccomp_act(struct task *t, const struct sysargs *a, uint32_t ret, u
 static bool strict_allows(uint64_t nr)
 {
     return nr == SYS_read || nr == SYS_write || nr == SYS_exit || nr == SYS_rt_sigreturn;
+}
+
+static bool seccomp_filter(struct task *t, struct sysargs *a, bool again, int64_t *result)
+{
+    struct seccomp_data d = {.nr = (int)a->nr, .arch = AUDIT_ARCH_X86_64};
+    d.instruction_pointer = t->syscall_ip;
+    for (int i = 0; i < 6; i++)
+        d.args[i] = a->v[i];
+    return seccomp_act(t, a, chain_run(t->seccomp, &d), d.instruction_pointer, again, result);
 }
 
 bool seccomp_check(struct task *t, struct sysargs *a, int64_t *result)
@@ -303,11 +328,7 @@ bool seccomp_check(struct task *t, struct sysargs *a, int64_t *result)
             process_exit_group(t->process, SIGKILL);
         return true;
     }
-    struct seccomp_data d = {.nr = (int)a->nr, .arch = AUDIT_ARCH_X86_64};
-    d.instruction_pointer = t->syscall_ip;
-    for (int i = 0; i < 6; i++)
-        d.args[i] = a->v[i];
-    return seccomp_act(t, a, chain_run(t->seccomp, &d), d.instruction_pointer, result);
+    return seccomp_filter(t, a, /*again=*/false, result);
 }
 
 /* ---- installing

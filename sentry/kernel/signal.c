@@ -54,7 +54,7 @@ void signal_recalc_locked(struct task *t)
     uint32_t want = 0;
     if ((t->pending.set | p->shared_pending.set) & ~t->blocked)
         want |= TASK_NOTIFY_SIGNAL;
-    if (p->stop_signal || p->continued_untold || ptrace_work_pending(t))
+    if ((p->stop_signal && !t->stop_done) || p->continued_untold || ptrace_work_pending(t))
         want |= TASK_NOTIFY_STOP;
     if (p->group_exiting || (p->exec_task && p->exec_task != t))
         want |= TASK_NOTIFY_EXIT;
@@ -112,7 +112,7 @@ static bool signal_wanted_by(struct task *t, int sig)
 {
     if (t->exiting)
         return false;
-    if (t->stop_counted && sig != SIGKILL)
+    if (t->stop_counted && !t->stop_done && sig != SIGKILL)
         return false; /* stopped: it will look when it is continued */
     return sig == SIGKILL || !(t->blocked & SIGMASK(sig)) || (t->waiting_for & SIGMASK(sig));
 }
@@ -192,7 +192,7 @@ static void signal_continue_locked(struct process *p)
     struct task *t;
     list_for_each(t, &p->tasks, process_node)
     {
-        t->stop_counted = false;
+        t->stop_counted = t->stop_done = false;
         task_kick(t, TASK_NOTIFY_STOP);
     }
 }

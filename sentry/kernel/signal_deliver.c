@@ -112,13 +112,16 @@ static void stop_here(struct task *t)
     for (;;) {
         task_sleep_prepare(t);
         lock_acquire(&p->sig_lock);
-        bool stop = p->stop_signal && !p->group_exiting && !(p->exec_task && p->exec_task != t);
+        int sig = p->stop_signal;
+        bool stop = sig && !p->group_exiting && !(p->exec_task && p->exec_task != t);
         bool tell = stop && stop_count_locked(p, t);
         lock_release(&p->sig_lock);
         if (!stop)
             return;
         if (tell)
             stop_tell_parent(p);
+        if (t->ptrace && ptrace_group_stop(t, sig))
+            return;
         task_sleep(t, DEADLINE_NONE, /*interruptible=*/false);
     }
 }
@@ -156,16 +159,19 @@ static void stop_begin(struct task *t, int sig)
     if (sig != SIGSTOP && stop_pgrp_orphaned(p))
         return;
     LOCK_GUARD(&p->sig_lock);
-    if (p->group_exiting || p->exec_task || p->stop_signal)
+    if (p->group_exiting || p->exec_task || (p->stop_signal && !t->stop_done))
         return;
-    p->stop_signal = sig;
-    p->stopped_count = 0;
+    if (!p->stop_signal)
+        p->stopped_count = 0;
     struct task *o;
     list_for_each(o, &p->tasks, process_node)
     {
-        o->stop_counted = false;
+        o->stop_done = false; /* what a tracer has set going stops again, and tells it so */
+        if (!p->stop_signal)
+            o->stop_counted = false;
         task_kick(o, TASK_NOTIFY_STOP);
     }
+    p->stop_signal = sig;
 }
 
 /* ---- doing what it says
@@ -222,7 +228,7 @@ static enum deliver deliver_one(struct task *t)
     lock_acquire(&p->sig_lock);
     signal_recalc_locked(t);
     bool end = p->group_exiting || (p->exec_task && p->exec_task != t);
-    bool untold = p->continued_untold, stop = p->stop_signal && !p->exec_task;
+    bool untold = p->continued_untold, stop = p->stop_signal && !t->stop_done && !p->exec_task;
     p->continued_untold = false;
     int sig = end || untold || stop ? 0 : signal_dequeue_locked(t, ~t->blocked, &info);
     struct sigaction_k act = {0};

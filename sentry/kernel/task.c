@@ -287,6 +287,32 @@ char process_state_char(struct process *p)
     return 'S';
 }
 
+/* Of one thread: what /proc says of it, or of its process if it leads one. */
+char task_state_char(struct task *t)
+{
+    struct process *p = t->process;
+    LOCK_GUARD(&g_kernel.tasks_lock);
+    if (ptrace_is_stopped_locked(t))
+        return 't';
+    LOCK_GUARD(&p->sig_lock);
+    if (p->state == PROCESS_DEAD)
+        return 'X';
+    if (t->exiting || p->state == PROCESS_ZOMBIE)
+        return 'Z';
+    if (t->stop_counted && !t->stop_done)
+        return 'T';
+    bool runs = __atomic_load_n(&t->in_guest, __ATOMIC_RELAXED) ||
+                !(__atomic_load_n(&t->park, __ATOMIC_RELAXED) & 1);
+    return runs ? 'R' : 'S';
+}
+
+int task_tracer_nr(struct task *t, struct pid_ns *ns)
+{
+    LOCK_GUARD(&g_kernel.tasks_lock);
+    struct process *tracer = ptrace_tracer_locked(t);
+    return tracer ? process_nr(tracer, ns) : 0;
+}
+
 void task_comm(struct task *t, char out[16])
 {
     LOCK_GUARD(&t->lock);

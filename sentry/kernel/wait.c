@@ -83,6 +83,8 @@ static bool wait_try_child_locked(struct process *me, struct process *p, int opt
         wait_zombie_locked(me, p, options & WNOWAIT, out);
         return true;
     }
+    if (ptrace_is_mine_locked(me, p->leader))
+        return false; /* its stops are the tracer's, and told as such */
     lock_acquire(&p->sig_lock);
     bool found = wait_change_locked(p, options, out);
     lock_release(&p->sig_lock);

@@ -189,8 +189,7 @@ int64_t sys_wait4(struct task *t, const struct sysargs *a)
         return -EINVAL;
     if (pid == INT32_MIN)
         return -ESRCH;
-    struct wait_call c = {
-        .type = P_PID, .id = task_means_id(t, pid), .options = options | WEXITED};
+    struct wait_call c = {.type = P_PID, .id = task_means_id(t, pid), .options = options | WEXITED};
     if (pid == -1)
         c.type = P_ALL;
     else if (pid <= 0)

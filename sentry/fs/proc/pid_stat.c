@@ -98,6 +98,11 @@ static void memory_get(const struct proc_ctx *c, struct mm_usage *u, struct mm_l
     mm_put(mm);
 }
 
+static char state_of(const struct proc_ctx *c)
+{
+    return c->t ? task_state_char(c->t) : process_state_char(c->p);
+}
+
 int proc_show_stat(struct pbuf *b, const struct proc_ctx *c)
 {
     struct ids ids;
@@ -119,8 +124,7 @@ int proc_show_stat(struct pbuf *b, const struct proc_ctx *c)
     if (!time_clock_get(CLOCK_BOOTTIME, &boot)) /* start_ns is monotonic */
         start += boot - time_now();
     pb_printf(b, "%d (%s) %c %d %d %d %d %d %u ", c->one_thread ? ids.nr : process_nr(c->p, c->ns),
-              comm, process_state_char(c->p), ids.ppid, ids.pgid, ids.sid, ids.tty_nr, ids.tpgid,
-              0x400000u);
+              comm, state_of(c), ids.ppid, ids.pgid, ids.sid, ids.tty_nr, ids.tpgid, 0x400000u);
     pb_printf(b, "%lu 0 %lu 0 %ld %ld %ld %ld %d %d %d 0 %ld %lu %lu %lu ",
               (unsigned long)tm.min_flt, (unsigned long)tm.maj_flt, ticks(tm.utime),
               ticks(tm.stime), ticks(tm.cutime), ticks(tm.cstime), 20 + nice, nice, ids.threads,
@@ -205,8 +209,9 @@ static void status_ids(struct pbuf *b, const struct proc_ctx *c, const struct cr
 {
     struct ids ids;
     ids_get(c, &ids);
-    pb_printf(b, "State:\t%s\nTgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t%d\nTracerPid:\t0\n",
-              state_text(process_state_char(c->p)), process_nr(c->p, c->ns), ids.nr, ids.ppid);
+    pb_printf(b, "State:\t%s\nTgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t%d\nTracerPid:\t%d\n",
+              state_text(state_of(c)), process_nr(c->p, c->ns), ids.nr, ids.ppid,
+              c->t ? task_tracer_nr(c->t, c->ns) : 0);
     pb_printf(b, "Uid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\n", cr->uid, cr->euid, cr->suid,
               cr->fsuid, cr->gid, cr->egid, cr->sgid, cr->fsgid);
     struct fdtable *ft = c->t ? task_fds_get(c->t) : NULL;
