@@ -48,6 +48,7 @@
     X(LR_MEMFILE)      /* memory file allocator (host) */ \
     X(LR_GOFER)        /* gofer connection (host) */ \
     X(LR_POLLER)       /* host descriptor poller */ \
+    X(LR_KEYS)         /* keys and keyrings, all of them */ \
     X(LR_TRACE)        /* strace output */ \
     X(LR_LEAF)         /* private leaf locks that take nothing below */
 /* clang-format on */

@@ -166,6 +166,24 @@ bool ptrace_seccomp(struct task *t, uint32_t data, struct sysargs *a, bool *skip
 int ptrace_signal(struct task *t, int sig, siginfo_t *info, struct sigaction_k *act);
 int64_t ptrace_request(struct task *t, int64_t request, int pid, uint64_t addr, uint64_t data);
 
+/* ---- keys ---------------------------------------------------------------------------------------
+ * Strings and payloads are kernel memory, borrowed. Ids are serial numbers or KEY_SPEC_*. */
+int64_t key_add(struct task *t, const char *type, const char *desc, const void *payload,
+                size_t size, int ring);
+int64_t key_request(struct task *t, const char *type, const char *desc, int dest);
+int64_t key_update(struct task *t, int id, const void *payload, size_t size);
+int64_t key_search(struct task *t, int ring, const char *type, const char *desc, int dest);
+int64_t key_join_session(struct task *t, const char *name); /* NULL: a new one without a name */
+/* *out is malloc'd for the caller if the size that is returned is not negative. */
+int64_t key_describe(struct task *t, int id, char **out);
+int64_t key_read(struct task *t, int id, char **out);
+int64_t key_session_to_parent(struct task *t);
+int64_t key_control(struct task *t, int op, const uint64_t *v); /* the rest of keyctl(2) */
+/* A line of /proc/keys for the key after this serial, or of /proc/key-users: its length, 0 if the
+ * key may not be seen, -1 at the end. */
+int key_proc_line(struct task *t, int after, int *serial, char *buf, size_t size);
+int key_users_proc_line(int64_t after, uint32_t *uid, char *buf, size_t size);
+
 /* ---- pidfd --------------------------------------------------------------------------------------
  */
 int pidfd_new(struct process *p, unsigned flags, struct file **out);

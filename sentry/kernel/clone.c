@@ -210,6 +210,7 @@ static void child_inherit(struct task *t, struct task *n, const struct clone_cal
         n->set_child_tid = c->child_tid;
     n->slow_entry = t->slow_entry & TASK_SLOW_STRACE;
     seccomp_get(t, n);
+    keys_clone(t, n);
 }
 
 static struct process *child_process(struct task *t, const struct clone_call *c)

@@ -238,6 +238,7 @@ static void exec_reset_task(struct task *t)
     t->timer_slack_ns = t->timer_slack_default;
     t->restart_code = 0;
     user_dispatch_exec(t);
+    keys_exec(t);
     posix_timers_exit(p);
     signal_exec_reset(p);
     lock_acquire(&g_kernel.tasks_lock);

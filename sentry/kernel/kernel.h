@@ -210,6 +210,8 @@ struct process {
     int oom_score_adj;                     /* atomic */
     bool thp_disable, memory_merge;        /* atomic; told back only */
     uint8_t mdwe;                          /* atomic; PR_SET_MDWE */
+    struct key *session_ring_next;         /* kernel/keyring.c; counted; a child's gift */
+    struct key *process_ring;              /* kernel/keyring.c; counted */
     void *children_ptrace;                 /* kernel/ptrace.c */
 };
 
@@ -295,6 +297,8 @@ struct task {
     void *seccomp;                 /* kernel/seccomp.c; counted; filters of the guest's own */
     int seccomp_mode;              /* task-private */
     struct user_dispatch dispatch; /* task-private */
+    struct key *thread_ring, *session_ring; /* own thread; kernel/keyring.c; counted */
+    int reqkey_keyring;                     /* task-private; KEY_REQKEY_DEFL_* */
     int mce_policy;                /* task-private; PR_MCE_KILL_* */
     bool io_flusher;               /* task-private */
     void *ptrace;             /* kernel/ptrace.c; own thread, or under tasks_lock or sig_lock */

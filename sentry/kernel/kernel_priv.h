@@ -199,6 +199,10 @@ bool cred_gained(const struct cred *old, const struct cred *next);
 
 /* ---- others -----------------------------------------------------------------------------------
  */
+void keys_clone(struct task *t, struct task *n);
+void keys_exec(struct task *t);
+void keys_task_free(struct task *t);
+void keys_process_free(struct process *p);
 void seccomp_get(struct task *from, struct task *to);
 void user_dispatch_exec(struct task *t);
 void seccomp_put(struct task *t);

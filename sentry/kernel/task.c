@@ -70,6 +70,7 @@ static void process_free(struct process *p)
     lock_destroy(&p->exec_lock);
     lock_destroy(&p->sig_lock);
     sighand_put(p->sighand);
+    keys_process_free(p);
     free(p->rlimits);
     pid_put(p->id);
     free(p);
@@ -83,6 +84,7 @@ static void task_free(struct task *t)
     if (t->mount_ns)
         mount_ns_put(t->mount_ns);
     seccomp_put(t);
+    keys_task_free(t);
     pid_put(t->id);
     ns_set_put(t->ns_set);
     if (t->process)

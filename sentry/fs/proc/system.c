@@ -14,6 +14,25 @@ static uint64_t memory_total(void)
     return g_kernel.memory_limit ? g_kernel.memory_limit : 1ull << 31;
 }
 
+static int show_keys(struct pbuf *b, const struct proc_ctx *c)
+{
+    char line[4096 + 128];
+    int serial = 0, n;
+    while (c->caller && (n = key_proc_line(c->caller, serial, &serial, line, sizeof(line))) >= 0)
+        pb_write(b, line, n);
+    return 0;
+}
+
+static int show_key_users(struct pbuf *b, const struct proc_ctx *c)
+{
+    char line[128];
+    uint32_t uid = 0;
+    int64_t after = -1;
+    for (int n; (n = key_users_proc_line(after, &uid, line, sizeof(line))) >= 0; after = uid)
+        pb_write(b, line, n);
+    return 0;
+}
+
 static int show_meminfo(struct pbuf *b, const struct proc_ctx *c)
 {
     uint64_t total = memory_total(), used = MIN(memfile_used(), total), left = total - used;
@@ -408,8 +427,8 @@ const struct proc_entry g_proc_root_entries[] = {
     PROC_FILE("diskstats", 0444, show_diskstats),
     PROC_FILE("filesystems", 0444, show_filesystems),
     PROC_FILE("interrupts", 0444, show_interrupts),
-    PROC_FILE("key-users", 0444, show_misc),
-    PROC_FILE("keys", 0444, show_misc),
+    PROC_FILE("key-users", 0444, show_key_users),
+    PROC_FILE("keys", 0444, show_keys),
     PROC_FILE("loadavg", 0444, show_loadavg),
     PROC_FILE("locks", 0444, show_locks),
     PROC_FILE("meminfo", 0444, show_meminfo),
