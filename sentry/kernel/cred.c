@@ -32,6 +32,33 @@ static int compare_gid(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+static void sift_down(uint32_t *v, unsigned root, unsigned count)
+{
+    for (unsigned child; (child = 2 * root + 1) < count; root = child) {
+        if (child + 1 < count && v[child] < v[child + 1])
+            child++;
+        if (v[root] >= v[child])
+            return;
+        uint32_t x = v[root];
+        v[root] = v[child];
+        v[child] = x;
+    }
+}
+
+/* A heap sort. libc's qsort asks the host for the size of its memory before it sorts more than a
+ * kilobyte, which is a call that our list does not have. */
+static void sort_gids(uint32_t *v, unsigned count)
+{
+    for (unsigned i = count / 2; i-- > 0;)
+        sift_down(v, i, count);
+    for (unsigned n = count; n > 1; n--) {
+        uint32_t x = v[0];
+        v[0] = v[n - 1];
+        v[n - 1] = x;
+        sift_down(v, 0, n - 1);
+    }
+}
+
 static int cred_groups_set(struct cred *c, const uint32_t *groups, unsigned count)
 {
     uint32_t *copy = count ? malloc(count * sizeof(*copy)) : NULL;
@@ -39,7 +66,7 @@ static int cred_groups_set(struct cred *c, const uint32_t *groups, unsigned coun
         return -ENOMEM;
     if (count) {
         memcpy(copy, groups, count * sizeof(*copy));
-        qsort(copy, count, sizeof(*copy), compare_gid);
+        sort_gids(copy, count);
     }
     free(c->groups);
     c->groups = copy;

@@ -78,6 +78,20 @@ static void groups(void)
     });
 }
 
+static void many_groups(void)
+{
+    enum { MANY = 65536 };
+    static gid_t in[MANY], out[MANY];
+    IN_CHILD({
+        for (unsigned i = 0; i < MANY; i++)
+            in[i] = (i * 40503u) % MANY; /* each number once, in no order */
+        OK(syscall(SYS_setgroups, MANY, in));
+        CHECK_EQ(getgroups(MANY, out), MANY);
+        for (unsigned i = 0; i < MANY; i++)
+            CHECK_EQ(out[i], i);
+    });
+}
+
 static void fsuid(void)
 {
     IN_CHILD({
@@ -251,6 +265,6 @@ static void bad_ids(void)
     CHECK_ERR(syscall(SYS_getresuid, 8L, 8L, 8L), EFAULT);
 }
 
-GUEST_MAIN(C(ids_of_root), C(setuid_drops_all_for_root), C(seteuid_comes_back), C(reuid_rules), C(groups), C(fsuid),
+GUEST_MAIN(C(ids_of_root), C(setuid_drops_all_for_root), C(seteuid_comes_back), C(reuid_rules), C(groups), C(many_groups), C(fsuid),
            C(capabilities_follow_ids), C(keepcaps), C(capset_errors), C(bounding_set), C(securebits), C(no_new_privs),
            C(prctl_values), C(personality_value), C(root_only_calls), C(bad_ids))
