@@ -1,45 +1,53 @@
 /* AF_INET and AF_INET6 inside the sandbox: the loopback interface, where everything is local.
  *
- * An address is local if it is in 127.0.0.0/8, ::1, their IPv4-mapped form, or a wildcard; all else
- * is unreachable. Bound sockets are kept in one list; ports are found by walking it, which suits
- * the dozens of sockets that a sandbox has. IPv4 and IPv6 share the port space as ipv6(7) tells. */
+ * An address is local if the interface has it (iface.c), or if it is in 127.0.0.0/8; all else is
+ * unreachable. Bound sockets are hashed by port. IPv4 and IPv6 share the port space as ipv6(7)
+ * tells. A TCP socket whose end of file went out first stays in the table after its close, as
+ * time-wait, so that its name is not given to others at once. */
 #include "base/host.h"
 #include "base/overflow.h"
+#include "net/iface_priv.h"
 #include "net/net_priv.h"
+#include "time/time.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <net/if.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define PORT_FIRST      32768
-#define PORT_LAST       60999
-#define PORT_PRIVILEGED 1024
+#define PORT_BUCKETS  256
+#define TIME_WAIT_NS  (60 * NSEC_PER_SEC)
+#define TIME_WAIT_MAX 4096
 
-static struct list g_bound = LIST_INIT(g_bound); /* lock: g_net_lock */
+static struct list g_ports[PORT_BUCKETS];              /* lock: g_net_lock */
+static struct list g_waiting = LIST_INIT(g_waiting);   /* lock: g_net_lock; oldest first */
+static unsigned g_waiting_count;                       /* lock: g_net_lock */
 
-/* An address in one form for both families: IPv4 as mapped IPv6. */
-struct inet_name {
-    struct in6_addr ip;
-    uint16_t port; /* host order */
-};
+static struct list *bucket(uint16_t port)
+{
+    struct list *l = &g_ports[port % PORT_BUCKETS];
+    if (!l->head.next)
+        list_init(l);
+    return l;
+}
 
-static void map_v4(struct in6_addr *out, struct in_addr v4)
+/* ---- addresses
+ * ------------------------------------------------------------------------ */
+
+void inet_map_v4(struct in6_addr *out, uint32_t network_order)
 {
     memset(out, 0, sizeof(*out));
     out->s6_addr[10] = out->s6_addr[11] = 0xff;
-    memcpy(&out->s6_addr[12], &v4, 4);
+    memcpy(&out->s6_addr[12], &network_order, 4);
 }
 
-static int name_parse(struct socket *s, const struct net_addr *a, struct inet_name *out)
+int inet_name_parse(struct socket *s, const struct net_addr *a, struct inet_name *out)
 {
     if (a->ss.ss_family == AF_INET && a->size >= sizeof(struct sockaddr_in)) {
         const struct sockaddr_in *in = (const void *)&a->ss;
-        map_v4(&out->ip, in->sin_addr);
+        inet_map_v4(&out->ip, in->sin_addr.s_addr);
         out->port = ntohs(in->sin_port);
-        return s->domain == AF_INET6 && (s->flags & SOCKF_V6ONLY) ? -EINVAL : 0;
+        return s->domain == AF_INET6 && s->opt[OPT_V6ONLY] ? -EINVAL : 0;
     }
     if (s->domain == AF_INET)
         return a->size < sizeof(struct sockaddr_in) ? -EINVAL : -EAFNOSUPPORT;
@@ -53,23 +61,39 @@ static int name_parse(struct socket *s, const struct net_addr *a, struct inet_na
     return 0;
 }
 
-static bool ip_is_v4(const struct in6_addr *ip)
+bool inet_ip_is_v4(const struct in6_addr *ip)
 {
     return IN6_IS_ADDR_V4MAPPED(ip);
 }
 
-static bool ip_is_any(const struct in6_addr *ip)
+static uint32_t v4_of(const struct in6_addr *ip)
 {
-    static const uint8_t zero[4];
-    return IN6_IS_ADDR_UNSPECIFIED(ip) || (ip_is_v4(ip) && !memcmp(&ip->s6_addr[12], zero, 4));
+    uint32_t v;
+    memcpy(&v, &ip->s6_addr[12], 4);
+    return ntohl(v);
 }
 
-static bool ip_is_loopback(const struct in6_addr *ip)
+bool inet_ip_is_any(const struct in6_addr *ip)
 {
-    return IN6_IS_ADDR_LOOPBACK(ip) || (ip_is_v4(ip) && ip->s6_addr[12] == 127);
+    return IN6_IS_ADDR_UNSPECIFIED(ip) || (inet_ip_is_v4(ip) && !v4_of(ip));
 }
 
-static void name_format(struct socket *s, const struct inet_name *n, struct net_addr *out)
+bool inet_ip_is_multicast(const struct in6_addr *ip)
+{
+    return inet_ip_is_v4(ip) ? IN_MULTICAST(v4_of(ip)) : IN6_IS_ADDR_MULTICAST(ip);
+}
+
+bool inet_ip_is_broadcast(const struct in6_addr *ip)
+{
+    return inet_ip_is_v4(ip) && (v4_of(ip) == INADDR_BROADCAST || iface_is_broadcast(v4_of(ip)));
+}
+
+bool inet_ip_is_local(const struct in6_addr *ip)
+{
+    return iface_has_address(ip);
+}
+
+void inet_name_format(struct socket *s, const struct inet_name *n, struct net_addr *out)
 {
     memset(out, 0, sizeof(*out));
     if (s->domain == AF_INET) {
@@ -84,92 +108,206 @@ static void name_format(struct socket *s, const struct inet_name *n, struct net_
     in6->sin6_family = AF_INET6;
     in6->sin6_port = htons(n->port);
     in6->sin6_addr = n->ip;
+    if (IN6_IS_ADDR_LINKLOCAL(&n->ip) || IN6_IS_ADDR_MC_LINKLOCAL(&n->ip))
+        in6->sin6_scope_id = 1;
     out->size = sizeof(*in6);
 }
 
-static void name_local(struct socket *s, struct inet_name *out)
+static void name_get(struct socket *s, const struct net_addr *a, struct inet_name *out)
 {
     memset(out, 0, sizeof(*out));
-    if (s->local.size)
-        (void)name_parse(s, &s->local, out);
+    if (a->size)
+        (void)inet_name_parse(s, a, out);
     else if (s->domain == AF_INET)
-        map_v4(&out->ip, (struct in_addr){0});
+        inet_map_v4(&out->ip, 0);
+}
+
+void inet_name_local(struct socket *s, struct inet_name *out)
+{
+    name_get(s, &s->local, out);
+}
+
+void inet_name_remote(struct socket *s, struct inet_name *out)
+{
+    name_get(s, &s->remote, out);
+}
+
+void inet_to_local(struct inet_name *n, struct socket *s)
+{
+    if (!inet_ip_is_any(&n->ip))
+        return;
+    if (inet_ip_is_v4(&n->ip) || s->domain == AF_INET)
+        inet_map_v4(&n->ip, htonl(INADDR_LOOPBACK));
+    else
+        n->ip = in6addr_loopback;
+}
+
+int inet_reachable(struct socket *s, const struct inet_name *to)
+{
+    if (inet_ip_is_broadcast(&to->ip))
+        return s->opt[OPT_BROADCAST] ? 0 : -EACCES;
+    if (inet_ip_is_v4(&to->ip) && v4_of(&to->ip) >> 28 == 15)
+        return -EINVAL; /* class E */
+    if (!iface_is_up())
+        return -ENETUNREACH;
+    return inet_ip_is_multicast(&to->ip) || inet_ip_is_local(&to->ip) ? 0 : -ENETUNREACH;
+}
+
+int inet_reachable_addr(struct socket *s, const struct net_addr *a)
+{
+    struct inet_name to;
+    int err = inet_name_parse(s, a, &to);
+    if (err)
+        return err;
+    inet_to_local(&to, s);
+    if (s->kind & K_TCP && (inet_ip_is_multicast(&to.ip) || inet_ip_is_broadcast(&to.ip)))
+        return -ENETUNREACH;
+    return inet_reachable(s, &to);
+}
+
+/* ---- time-wait
+ * ------------------------------------------------------------------------ */
+
+static void waiting_drop_locked(struct socket *s)
+{
+    list_del(&s->wait_node);
+    list_del(&s->name_node);
+    s->named = false;
+    s->state = SOCK_CLOSED;
+    g_waiting_count--;
+    socket_put(s);
+}
+
+static void waiting_expire_locked(void)
+{
+    int64_t now = list_empty(&g_waiting) ? 0 : time_now();
+    struct socket *s;
+    while ((s = list_first(&g_waiting, struct socket, wait_node)) &&
+           (s->expires <= now || g_waiting_count > TIME_WAIT_MAX))
+        waiting_drop_locked(s);
+}
+
+bool inet_time_wait_locked(struct socket *s)
+{
+    lock_check_held(LR_SOCKET);
+    waiting_expire_locked();
+    if (s->linger.l_onoff && !s->linger.l_linger)
+        return false;
+    socket_get(s);
+    s->state = SOCK_TIME_WAIT;
+    s->expires = time_after(TIME_WAIT_NS);
+    list_push_back(&g_waiting, &s->wait_node);
+    g_waiting_count++;
+    return true;
 }
 
 /* ---- the table of bound sockets
  * ------------------------------------------------------------------------ */
 
-static bool hears_v4(const struct socket *s, const struct in6_addr *bound)
+bool inet_hears_v4(const struct socket *s, const struct in6_addr *bound)
 {
-    return s->domain == AF_INET || ip_is_v4(bound) ||
-           (IN6_IS_ADDR_UNSPECIFIED(bound) && !(s->flags & SOCKF_V6ONLY));
+    return s->domain == AF_INET || inet_ip_is_v4(bound) ||
+           (IN6_IS_ADDR_UNSPECIFIED(bound) && !s->opt[OPT_V6ONLY]);
 }
 
 static bool overlap(struct socket *a, const struct inet_name *an, struct socket *b,
                     const struct inet_name *bn)
 {
-    if (an->port != bn->port || a->type != b->type)
+    if (an->port != bn->port || a->protocol != b->protocol || a->type != b->type)
         return false;
-    bool both_v4 = hears_v4(a, &an->ip) && hears_v4(b, &bn->ip),
-         both_v6 = !ip_is_v4(&an->ip) && !ip_is_v4(&bn->ip) && a->domain == AF_INET6 &&
+    int ad = a->opt[OPT_BINDTOIFINDEX], bd = b->opt[OPT_BINDTOIFINDEX];
+    if (ad && bd && ad != bd)
+        return false;
+    bool both_v4 = inet_hears_v4(a, &an->ip) && inet_hears_v4(b, &bn->ip),
+         both_v6 = !inet_ip_is_v4(&an->ip) && !inet_ip_is_v4(&bn->ip) && a->domain == AF_INET6 &&
                    b->domain == AF_INET6;
     if (!both_v4 && !both_v6)
         return false;
-    return ip_is_any(&an->ip) || ip_is_any(&bn->ip) || IN6_ARE_ADDR_EQUAL(&an->ip, &bn->ip);
+    return inet_ip_is_any(&an->ip) || inet_ip_is_any(&bn->ip) ||
+           IN6_ARE_ADDR_EQUAL(&an->ip, &bn->ip);
 }
 
 static bool may_share(const struct socket *a, const struct socket *b)
 {
-    if ((a->flags & b->flags & SOCKF_REUSEPORT) && a->own_cred.uid == b->own_cred.uid)
+    if (a->opt[OPT_REUSEPORT] && b->opt[OPT_REUSEPORT] && a->uid == b->uid)
         return true;
-    if (!(a->flags & b->flags & SOCKF_REUSEADDR))
+    if (!a->opt[OPT_REUSEADDR] || !b->opt[OPT_REUSEADDR])
         return false;
     return a->type == SOCK_DGRAM || (a->state != SOCK_LISTENING && b->state != SOCK_LISTENING);
 }
 
-static bool name_taken_locked(struct socket *s, const struct inet_name *n)
+static bool name_taken_locked(struct socket *s, const struct inet_name *n, bool alone)
 {
     struct socket *o;
-    list_for_each(o, &g_bound, name_node)
+    list_for_each(o, bucket(n->port), name_node)
     {
         struct inet_name on;
-        name_local(o, &on);
-        if (o != s && overlap(s, n, o, &on) && !may_share(s, o))
+        inet_name_local(o, &on);
+        if (o != s && overlap(s, n, o, &on) && (alone || !may_share(s, o)))
             return true;
     }
     return false;
 }
 
+/* An ephemeral port is nobody else's, whatever may be shared. */
 static int pick_port_locked(struct socket *s, struct inet_name *n)
 {
     uint16_t start;
+    unsigned first = net_knob(NET_PORT_FIRST), last = net_knob(NET_PORT_LAST);
+    unsigned own = s->opt[OPT_PORT_RANGE];
+    if (own & 0xffff && (own & 0xffff) <= last)
+        first = MAX(first, own & 0xffff);
+    if (own >> 16 && own >> 16 >= first)
+        last = MIN(last, own >> 16);
     if (host_getrandom(&start, sizeof(start)))
         start = 0;
-    unsigned range = PORT_LAST - PORT_FIRST + 1;
-    unsigned keep = s->flags;
-    s->flags &=
-        ~(unsigned)(SOCKF_REUSEADDR | SOCKF_REUSEPORT); /* an ephemeral port is nobody else's */
-    int err = -EADDRINUSE;
-    for (unsigned i = 0; err && i < range; i++) {
-        n->port = PORT_FIRST + (start + i) % range;
-        if (!name_taken_locked(s, n))
-            err = 0;
+    unsigned range = last - MIN(first, last) + 1;
+    for (unsigned i = 0; i < range; i++) {
+        n->port = first + (start + i) % range;
+        if (!name_taken_locked(s, n, /*alone=*/true))
+            return 0;
     }
-    s->flags = keep;
-    return err;
+    return -EADDRINUSE;
+}
+
+static void name_add_locked(struct socket *s)
+{
+    struct inet_name n;
+    inet_name_local(s, &n);
+    s->named = true;
+    list_push_back(bucket(n.port), &s->name_node);
 }
 
 static int bind_locked(struct socket *s, struct inet_name *n)
 {
     LOCK_GUARD(&g_net_lock);
-    if (s->named)
+    waiting_expire_locked();
+    if (s->named || s->state != SOCK_IDLE)
         return -EINVAL;
-    int err = n->port ? (name_taken_locked(s, n) ? -EADDRINUSE : 0) : pick_port_locked(s, n);
+    int err = n->port ? (name_taken_locked(s, n, /*alone=*/false) ? -EADDRINUSE : 0)
+                      : pick_port_locked(s, n);
     if (err)
         return err;
-    name_format(s, n, &s->local);
-    s->named = true;
-    list_push_back(&g_bound, &s->name_node);
+    s->user_port = true;
+    inet_name_format(s, n, &s->local);
+    name_add_locked(s);
+    return 0;
+}
+
+static int bind_check(struct task *t, struct socket *s, const struct inet_name *n)
+{
+    bool foreign = net_knob(NET_NONLOCAL_BIND) || s->opt[OPT_FREEBIND] || s->opt[OPT_TRANSPARENT] ||
+                   s->opt[OPT_FREEBIND6];
+    bool group = inet_ip_is_multicast(&n->ip) || inet_ip_is_broadcast(&n->ip);
+    if (group && s->kind & K_TCP)
+        return -EADDRNOTAVAIL;
+    if (!inet_ip_is_any(&n->ip) && !inet_ip_is_local(&n->ip) && !group && !foreign)
+        return -EADDRNOTAVAIL;
+    if (inet_ip_is_v4(&n->ip) && s->domain == AF_INET6 && s->opt[OPT_V6ONLY])
+        return -EINVAL;
+    if (n->port && n->port < net_knob(NET_UNPRIVILEGED_PORT) &&
+        !cred_has_cap(t->cred, CAP_NET_BIND_SERVICE))
+        return -EACCES;
     return 0;
 }
 
@@ -177,34 +315,53 @@ static int inet_bind(struct task *t, struct socket *s, const struct net_addr *a)
 {
     struct inet_name n;
     struct net_addr copy = *a;
+    if (s->kind & (K_RAW | K_PING))
+        return raw_bind(t, s, a);
     /* Linux accepts AF_UNSPEC with the wildcard address as AF_INET here. */
     if (s->domain == AF_INET && a->ss.ss_family == AF_UNSPEC &&
         a->size >= sizeof(struct sockaddr_in) &&
         ((const struct sockaddr_in *)&a->ss)->sin_addr.s_addr == 0)
         copy.ss.ss_family = AF_INET;
-    int err = name_parse(s, &copy, &n);
-    if (!err && s->domain == AF_INET6 && copy.ss.ss_family == AF_INET)
-        err = -EINVAL;
-    if (err)
-        return err;
-    if (!ip_is_any(&n.ip) && !ip_is_loopback(&n.ip))
-        return -EADDRNOTAVAIL;
-    if (n.port && n.port < PORT_PRIVILEGED && !cred_has_cap(t->cred, CAP_NET_BIND_SERVICE))
-        return -EACCES;
-    return bind_locked(s, &n);
+    if (s->domain == AF_INET6 && a->size >= 24 && a->ss.ss_family != AF_INET6)
+        return -EAFNOSUPPORT;
+    if (s->domain == AF_INET6 && a->size < 24)
+        return -EINVAL;
+    int err = inet_name_parse(s, &copy, &n);
+    if (!err)
+        err = bind_check(t, s, &n);
+    return err ? err : bind_locked(s, &n);
 }
 
 static int inet_autobind(struct task *t, struct socket *s)
 {
     struct inet_name n;
+    LOCK_GUARD(&g_net_lock);
     if (s->named)
         return 0;
-    name_local(s, &n);
-    n.port = 0;
-    int err = bind_locked(s, &n);
-    return err == -EINVAL       ? 0
-           : err == -EADDRINUSE ? -EADDRNOTAVAIL
-                                : err; /* EINVAL: another thread was quicker */
+    waiting_expire_locked();
+    inet_name_local(s, &n);
+    int err = pick_port_locked(s, &n);
+    if (err)
+        return s->kind & K_TCP ? -EADDRNOTAVAIL : -EAGAIN;
+    inet_name_format(s, &n, &s->local);
+    name_add_locked(s);
+    return 0;
+}
+
+int inet_may_listen(struct socket *s)
+{
+    struct inet_name n, on;
+    LOCK_GUARD(&g_net_lock);
+    inet_name_local(s, &n);
+    struct socket *o;
+    list_for_each(o, bucket(n.port), name_node)
+    {
+        inet_name_local(o, &on);
+        bool shared = s->opt[OPT_REUSEPORT] && o->opt[OPT_REUSEPORT] && s->uid == o->uid;
+        if (o != s && o->state == SOCK_LISTENING && overlap(s, &n, o, &on) && !shared)
+            return -EADDRINUSE;
+    }
+    return 0;
 }
 
 /* ---- lookups
@@ -215,61 +372,74 @@ static int inet_autobind(struct task *t, struct socket *s)
 static int score(struct socket *o, struct socket *from, const struct inet_name *to)
 {
     struct inet_name n;
-    name_local(o, &n);
-    if (o->type != from->type || n.port != to->port || o->state == SOCK_CLOSED)
+    inet_name_local(o, &n);
+    if (o->type != from->type || o->protocol != from->protocol || n.port != to->port)
         return 0;
     if (o->type == SOCK_STREAM && o->state != SOCK_LISTENING)
         return 0;
-    if (ip_is_v4(&to->ip) ? !hears_v4(o, &n.ip) : o->domain != AF_INET6 || ip_is_v4(&n.ip))
+    if (inet_ip_is_v4(&to->ip) ? !inet_hears_v4(o, &n.ip)
+                               : o->domain != AF_INET6 || inet_ip_is_v4(&n.ip))
         return 0;
-    if (!ip_is_any(&n.ip) && !IN6_ARE_ADDR_EQUAL(&n.ip, &to->ip))
+    if (!inet_ip_is_any(&n.ip) && !IN6_ARE_ADDR_EQUAL(&n.ip, &to->ip))
         return 0;
-    int points = ip_is_any(&n.ip) ? 1 : 4;
+    int points = inet_ip_is_any(&n.ip) ? 1 : 4;
     if (o->type == SOCK_DGRAM && o->remote.size) {
         struct inet_name want, have;
-        name_local(from, &have);
-        if (name_parse(o, &o->remote, &want) || want.port != have.port)
+        inet_name_local(from, &have);
+        inet_to_local(&have, from);
+        if (inet_name_parse(o, &o->remote, &want) || want.port != have.port)
+            return 0;
+        inet_to_local(&want, o);
+        if (!IN6_ARE_ADDR_EQUAL(&want.ip, &have.ip) && from->local.size &&
+            !inet_ip_is_any(&have.ip) && inet_name_is_bound(from))
             return 0;
         points += 8;
     }
+    if (o->opt[OPT_BINDTOIFINDEX])
+        points += 2;
     return points + (o->domain == from->domain);
 }
 
-static void to_local(struct inet_name *n, struct socket *s)
+/* Equals that share a port by SO_REUSEPORT take turns by the sender's port. */
+static struct socket *best_locked(struct socket *s, const struct inet_name *to)
 {
-    if (!ip_is_any(&n->ip))
-        return;
-    if (ip_is_v4(&n->ip) || s->domain == AF_INET)
-        map_v4(&n->ip, (struct in_addr){htonl(INADDR_LOOPBACK)});
-    else
-        n->ip = in6addr_loopback;
+    struct inet_name from;
+    inet_name_local(s, &from);
+    struct socket *o, *best = NULL;
+    int best_score = 0;
+    unsigned equals = 0;
+    list_for_each(o, bucket(to->port), name_node)
+    {
+        int sc = score(o, s, to);
+        if (sc > best_score) {
+            best = o;
+            best_score = sc;
+            equals = 1;
+        } else if (sc && sc == best_score && o->opt[OPT_REUSEPORT]) {
+            equals++;
+            if ((from.port * 2654435761u >> 8) % equals == 0)
+                best = o;
+        } else if (sc && sc == best_score) {
+            best = o; /* the last one that bound it has it */
+        }
+    }
+    return best;
 }
 
 static int inet_find(struct task *t, struct socket *s, const struct net_addr *a,
                      struct socket **out)
 {
     struct inet_name to;
-    int err = name_parse(s, a, &to);
+    int err = inet_name_parse(s, a, &to);
     if (err)
         return err;
-    to_local(&to, s);
-    if (!ip_is_loopback(&to.ip))
+    inet_to_local(&to, s);
+    if (!inet_ip_is_local(&to.ip) || !iface_is_up())
         return -ENETUNREACH;
-    if (to.port == 0)
-        return s->type == SOCK_STREAM ? -ECONNREFUSED : -EINVAL;
     if (s->type == SOCK_DGRAM && (err = inet_autobind(t, s)))
         return err;
     LOCK_GUARD(&g_net_lock);
-    struct socket *o, *best = NULL;
-    int best_score = 0;
-    list_for_each(o, &g_bound, name_node)
-    {
-        int sc = score(o, s, &to);
-        if (sc > best_score) {
-            best = o;
-            best_score = sc;
-        }
-    }
+    struct socket *best = best_locked(s, &to);
     if (!best)
         return -ECONNREFUSED;
     socket_get(best);
@@ -277,10 +447,59 @@ static int inet_find(struct task *t, struct socket *s, const struct net_addr *a,
     return 0;
 }
 
+/* Does o hear a datagram of from to this group or broadcast address? */
+static bool hears_many(struct socket *o, struct socket *from, const struct inet_name *from_name,
+                       const struct inet_name *to)
+{
+    struct inet_name n, remote;
+    inet_name_local(o, &n);
+    if (o->type != SOCK_DGRAM || o->protocol != from->protocol || n.port != to->port)
+        return false;
+    if (inet_ip_is_v4(&to->ip) ? !inet_hears_v4(o, &n.ip)
+                               : o->domain != AF_INET6 || inet_ip_is_v4(&n.ip))
+        return false;
+    if (!inet_ip_is_any(&n.ip) && !IN6_ARE_ADDR_EQUAL(&n.ip, &to->ip))
+        return false;
+    if (o->remote.size) {
+        inet_name_remote(o, &remote);
+        if (remote.port != from_name->port)
+            return false;
+    }
+    return !inet_ip_is_multicast(&to->ip) || mcast_hears_locked(o, &to->ip, &from_name->ip);
+}
+
+void inet_for_each_hearer_locked(struct socket *from, const struct inet_name *to,
+                                 void (*fn)(struct socket *o, void *arg), void *arg)
+{
+    struct inet_name own;
+    struct socket *o;
+    bool v4 = inet_ip_is_v4(&to->ip);
+    if (inet_ip_is_multicast(&to->ip) && !from->opt[v4 ? OPT_MULTICAST_LOOP : OPT_MULTICAST_LOOP6])
+        return;
+    inet_name_local(from, &own);
+    inet_to_local(&own, from);
+    list_for_each(o, bucket(to->port), name_node) if (hears_many(o, from, &own, to)) fn(o, arg);
+}
+
+void inet_for_each_locked(int domain, int type, bool (*fn)(struct socket *s, void *arg), void *arg)
+{
+    waiting_expire_locked();
+    for (unsigned i = 0; i < PORT_BUCKETS; i++) {
+        struct socket *s;
+        list_for_each(s, bucket(i), name_node)
+        {
+            if (s->domain == domain && s->type == type && !fn(s, arg))
+                return;
+        }
+    }
+}
+
 static int inet_check(struct socket *s, const struct net_addr *a)
 {
     struct inet_name n;
-    return name_parse(s, a, &n);
+    if (s->domain == AF_INET6 && s->kind & K_TCP && a->ss.ss_family == AF_INET)
+        return a->size < 24 ? -EINVAL : -EAFNOSUPPORT;
+    return inet_name_parse(s, a, &n);
 }
 
 static void inet_release(struct socket *s)
@@ -289,193 +508,92 @@ static void inet_release(struct socket *s)
     list_del(&s->name_node);
 }
 
+/* ---- what kinds there are
+ * ------------------------------------------------------------------------ */
+
 static int inet_init(struct task *t, struct socket *s)
 {
+    if (s->protocol < 0 || s->protocol >= 263 /* IPPROTO_MAX */)
+        return -EINVAL;
     if (s->type == SOCK_STREAM && (s->protocol == 0 || s->protocol == IPPROTO_TCP)) {
         s->protocol = IPPROTO_TCP;
-        s->rcvbuf = 131072;
-        s->sndbuf = 2626560;
+        s->kind = K_TCP;
+        s->rcvbuf = net_knob(NET_TCP_RMEM);
+        s->sndbuf = net_knob(NET_TCP_WMEM);
         return 0;
     }
-    if (s->type == SOCK_DGRAM && (s->protocol == 0 || s->protocol == IPPROTO_UDP)) {
-        s->protocol = IPPROTO_UDP;
+    if (s->type == SOCK_DGRAM && (s->protocol == 0 || s->protocol == IPPROTO_UDP ||
+                                  s->protocol == IPPROTO_UDPLITE)) {
+        s->protocol = s->protocol ? s->protocol : IPPROTO_UDP;
+        s->kind = K_UDP;
         return 0;
     }
-    if (s->type == SOCK_RAW || s->type == SOCK_PACKET)
-        return cred_has_cap(t->cred, CAP_NET_RAW) ? -ESOCKTNOSUPPORT : -EPERM;
-    return s->type == SOCK_STREAM || s->type == SOCK_DGRAM ? -EPROTONOSUPPORT : -ESOCKTNOSUPPORT;
+    if (s->type == SOCK_RAW || s->type == SOCK_DGRAM)
+        return raw_init(t, s);
+    return s->type == SOCK_STREAM ? -EPROTONOSUPPORT : -ESOCKTNOSUPPORT;
 }
 
-const struct family g_family_inet = {
-    .domain = AF_INET,
-    .init = inet_init,
-    .bind = inet_bind,
-    .autobind = inet_autobind,
-    .find = inet_find,
-    .check = inet_check,
-    .release = inet_release,
-    .drops_when_full = true,
-    .refuses_when_gone = true,
-};
-const struct family g_family_inet6 = {
-    .domain = AF_INET6,
-    .init = inet_init,
-    .bind = inet_bind,
-    .autobind = inet_autobind,
-    .find = inet_find,
-    .check = inet_check,
-    .release = inet_release,
-    .drops_when_full = true,
-    .refuses_when_gone = true,
-};
+#define INET_FAMILY(d)                                                                             \
+    {                                                                                              \
+        .domain = d, .init = inet_init, .bind = inet_bind, .autobind = inet_autobind,              \
+        .find = inet_find, .check = inet_check, .release = inet_release, .setopt = inet_setopt,    \
+        .getopt = inet_getopt, .drops_when_full = true, .refuses_when_gone = true,                 \
+    }
+const struct family g_family_inet = INET_FAMILY(AF_INET);
+const struct family g_family_inet6 = INET_FAMILY(AF_INET6);
 
-/* The addresses both ends of a new connection show: wildcards become the address that was reached.
- */
+/* ---- names of connections
+ * ------------------------------------------------------------------------ */
+
+bool inet_name_is_bound(struct socket *s)
+{
+    struct inet_name n;
+    inet_name_local(s, &n);
+    return !inet_ip_is_any(&n.ip);
+}
+
+/* A UDP socket's association: the wildcard becomes the address that the datagrams will have. */
+void inet_connected_locked(struct socket *s, const struct net_addr *a)
+{
+    struct inet_name to, own;
+    (void)inet_name_parse(s, a, &to);
+    inet_to_local(&to, s);
+    inet_name_local(s, &own);
+    if (inet_ip_is_any(&own.ip)) {
+        own.ip = to.ip;
+        if (inet_ip_is_multicast(&to.ip) || inet_ip_is_broadcast(&to.ip)) {
+            memset(&own.ip, 0, sizeof(own.ip));
+            if (inet_ip_is_v4(&to.ip))
+                inet_map_v4(&own.ip, 0);
+            inet_to_local(&own, s);
+        }
+        inet_name_format(s, &own, &s->local);
+    }
+    inet_name_format(s, &to, &s->remote);
+    s->state = SOCK_CONNECTED;
+    s->peer_gone = false;
+}
+
 void inet_connection_names_locked(struct socket *client, struct socket *server,
                                   const struct net_addr *to)
 {
     struct inet_name dest, local;
-    (void)name_parse(client, to, &dest);
-    to_local(&dest, client);
-    name_local(client, &local);
-    if (ip_is_any(&local.ip))
+    (void)inet_name_parse(client, to, &dest);
+    inet_to_local(&dest, client);
+    inet_name_local(client, &local);
+    if (inet_ip_is_any(&local.ip))
         local.ip = dest.ip;
-    name_format(client, &local, &client->local);
-    name_format(client, &dest, &client->remote);
-    if (server->domain == AF_INET && !ip_is_v4(&dest.ip))
+    inet_name_format(client, &local, &client->local);
+    inet_name_format(client, &dest, &client->remote);
+    if (server == client || (server->domain == AF_INET && !inet_ip_is_v4(&dest.ip)))
         return;
-    name_format(server, &dest, &server->local);
-    name_format(server, &local, &server->remote);
+    inet_name_format(server, &dest, &server->local);
+    inet_name_format(server, &local, &server->remote);
 }
 
-/* The sender's address as this receiver's family writes it. */
-void inet_sender_name(struct socket *from, struct socket *to, struct net_addr *out)
+/* The accepted end holds on to the port too. */
+void inet_accepted_locked(struct socket *server, struct socket *listener)
 {
-    struct inet_name n;
-    name_local(from, &n);
-    to_local(&n, from);
-    name_format(to, &n, out);
-}
-
-/* ---- interfaces
- * --------------------------------------------------------------------------------------- */
-
-static int ifconf(struct task *t, uint64_t arg)
-{
-    struct ifconf c;
-    struct ifreq r = {.ifr_name = "lo"};
-    if (uaccess_read_obj(t->mm, &c, uaddr(arg)))
-        return -EFAULT;
-    struct sockaddr_in *in = (void *)&r.ifr_addr;
-    in->sin_family = AF_INET;
-    in->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    uint64_t buf = (uint64_t)c.ifc_req;
-    if (buf && c.ifc_len >= (int)sizeof(r) && uaccess_write_obj(t->mm, uaddr(buf), &r))
-        return -EFAULT;
-    c.ifc_len = buf && c.ifc_len < (int)sizeof(r) ? 0 : sizeof(r);
-    return uaccess_write_obj(t->mm, uaddr(arg), &c);
-}
-
-static int ifreq_answer(struct ifreq *r, unsigned cmd)
-{
-    struct sockaddr_in *in = (void *)&r->ifr_addr;
-    switch (cmd) {
-    case 0x8913: /* SIOCGIFFLAGS */
-        r->ifr_flags = IFF_UP | IFF_LOOPBACK | IFF_RUNNING;
-        return 0;
-    case 0x8915: /* SIOCGIFADDR */
-    case 0x891b: /* SIOCGIFNETMASK */
-    case 0x8919: /* SIOCGIFBRDADDR */
-        memset(in, 0, sizeof(*in));
-        in->sin_family = AF_INET;
-        in->sin_addr.s_addr = cmd == 0x8915   ? htonl(INADDR_LOOPBACK)
-                              : cmd == 0x891b ? htonl(0xff000000)
-                                              : 0;
-        return 0;
-    case 0x8921: /* SIOCGIFMTU */
-        r->ifr_mtu = 65536;
-        return 0;
-    case 0x8927: /* SIOCGIFHWADDR */
-        memset(&r->ifr_hwaddr, 0, sizeof(r->ifr_hwaddr));
-        r->ifr_hwaddr.sa_family = 772; /* ARPHRD_LOOPBACK */
-        return 0;
-    case 0x8933: /* SIOCGIFINDEX */
-        r->ifr_ifindex = 1;
-        return 0;
-    case 0x8942: /* SIOCGIFTXQLEN */
-        r->ifr_qlen = 1000;
-        return 0;
-    case 0x891d: /* SIOCGIFMETRIC */
-        r->ifr_metric = 0;
-        return 0;
-    default:
-        return -ENOTTY;
-    }
-}
-
-int64_t net_ioctl_interface(struct task *t, unsigned cmd, uint64_t arg)
-{
-    struct ifreq r;
-    if (cmd == 0x8912) /* SIOCGIFCONF */
-        return ifconf(t, arg);
-    if (cmd < 0x8910 || cmd > 0x8950)
-        return -ENOTTY;
-    if (uaccess_read_obj(t->mm, &r, uaddr(arg)))
-        return -EFAULT;
-    r.ifr_name[IFNAMSIZ - 1] = 0;
-    if (cmd == 0x8910) { /* SIOCGIFNAME */
-        if (r.ifr_ifindex != 1)
-            return -ENODEV;
-        strcpy(r.ifr_name, "lo");
-    } else {
-        if (strcmp(r.ifr_name, "lo"))
-            return -ENODEV;
-        int err = ifreq_answer(&r, cmd);
-        if (err)
-            return err;
-    }
-    return uaccess_write_obj(t->mm, uaddr(arg), &r) ? -EFAULT : 0;
-}
-
-/* ---- /proc/net
- * ---------------------------------------------------------------------------------------- */
-
-static int format_name(const struct net_addr *a, bool v6, char *buf, size_t size)
-{
-    const struct sockaddr_in *in = (const void *)&a->ss;
-    const struct sockaddr_in6 *in6 = (const void *)&a->ss;
-    if (!v6)
-        return snprintf(buf, size, "%08X:%04X", a->size ? in->sin_addr.s_addr : 0,
-                        a->size ? ntohs(in->sin_port) : 0);
-    uint32_t w[4] = {0};
-    if (a->size)
-        memcpy(w, &in6->sin6_addr, sizeof(w));
-    return snprintf(buf, size, "%08X%08X%08X%08X:%04X", w[0], w[1], w[2], w[3],
-                    a->size ? ntohs(in6->sin6_port) : 0);
-}
-
-int net_inet_proc_line(int domain, int type, unsigned *index, char *buf, size_t size)
-{
-    unsigned i = 0;
-    LOCK_GUARD(&g_net_lock);
-    struct socket *s;
-    list_for_each(s, &g_bound, name_node)
-    {
-        char local[48], remote[48];
-        if (s->domain != domain || s->type != type || i++ < *index)
-            continue;
-        ++*index;
-        format_name(&s->local, domain == AF_INET6, local, sizeof(local));
-        format_name(&s->remote, domain == AF_INET6, remote, sizeof(remote));
-        int state = type == SOCK_DGRAM           ? 7
-                    : s->state == SOCK_LISTENING ? 10
-                    : s->state == SOCK_CONNECTED ? 1
-                                                 : 7;
-        return snprintf(buf, size,
-                        "%4u: %s %s %02X 00000000:%08lX 00:00000000 00000000 %5u        0 0 %u "
-                        "0000000000000000\n",
-                        i - 1, local, remote, state, (unsigned long)s->rx_bytes, s->own_cred.uid,
-                        ref_read(&s->ref));
-    }
-    return 0;
+    server->user_port = true;
+    name_add_locked(server);
 }

@@ -21,6 +21,7 @@ static int netlink_init(struct task *t, struct socket *s)
 {
     if (s->type != SOCK_RAW && s->type != SOCK_DGRAM)
         return -ESOCKTNOSUPPORT;
+    s->kind = K_NETLINK;
     return s->protocol == NETLINK_ROUTE ? 0 : -EPROTONOSUPPORT;
 }
 
@@ -171,12 +172,7 @@ static int queue_reply(struct socket *s, const struct reply *r)
     struct sockaddr_nl from = {.nl_family = AF_NETLINK};
     memcpy(&p->from.ss, &from, sizeof(from));
     p->from.size = sizeof(from);
-    lock_acquire(&g_net_lock);
-    list_push_back(&s->rx, &p->node);
-    s->rx_bytes += p->size + 1;
-    lock_release(&g_net_lock);
-    waitq_wake(&s->wq, POLLIN | POLLRDNORM);
-    return 0;
+    return dgram_queue(s, p) ? -ENOBUFS : 0;
 }
 
 /* ---- sending
@@ -206,7 +202,7 @@ static int handle_all(struct socket *s, const char *buf, size_t size)
     return 0;
 }
 
-static int64_t netlink_send(struct task *t, struct socket *s, struct net_msg *m)
+static int64_t netlink_send(struct task *t, struct socket *s, struct file *f, struct net_msg *m)
 {
     size_t size = m->uio->remaining;
     if (size > REQUEST_MAX)

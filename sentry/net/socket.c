@@ -1,9 +1,9 @@
-/* The socket object: life, descriptor operations, and the calls that are the same for all families.
+/* The socket object: life, closing, and the operations of its descriptor.
  *
- * States: idle → listening, or idle → connected → closed. A descriptor's release closes: the peer
- * is told (end of file, or a reset when unread data is thrown away), the name is forgotten, waiting
- * connections are refused. The object itself lives on while a peer or a queue still refers to it.
- */
+ * States: idle → listening, or idle → connected → done → closed. A descriptor's release closes: the
+ * peer is told (end of file, or a reset when unread data is thrown away), the name is forgotten,
+ * waiting connections are refused. The object itself lives on while a peer or a queue still refers
+ * to it, or as a name in time-wait. */
 #include "base/log.h"
 #include "base/overflow.h"
 #include "net/net_priv.h"
@@ -20,7 +20,9 @@
 struct lock g_net_lock = LOCK_INITIALIZER(LR_SOCKET);
 
 static const struct family *const g_families[] = {&g_family_unix, &g_family_inet, &g_family_inet6,
-                                                  &g_family_netlink};
+                                                  &g_family_netlink, &g_family_packet};
+static uint64_t g_cookies; /* atomic; SO_COOKIE */
+static uint32_t g_stamps;  /* atomic; somebody wants the time of arrival of packets */
 
 /* ---- packets
  * ------------------------------------------------------------------------------------------ */
@@ -33,15 +35,99 @@ struct packet *packet_new(size_t size)
     memset(p, 0, sizeof(*p));
     list_node_init(&p->node);
     p->size = size;
+    p->stamp = packet_stamp();
     return p;
+}
+
+void scm_free(struct scm *scm)
+{
+    if (!scm)
+        return;
+    unix_scm_land(scm);
+    for (unsigned i = 0; i < scm->count; i++)
+        file_put(scm->files[i]);
+    free(scm);
 }
 
 void packet_free(struct packet *p)
 {
-    for (unsigned i = 0; i < p->file_count; i++)
-        file_put(p->files[i]);
-    free(p->files);
+    if (!p)
+        return;
+    scm_free(p->scm);
     free(p);
+}
+
+void packets_free(struct list *l)
+{
+    struct packet *p, *tmp;
+    list_for_each_safe(p, tmp, l, node)
+    {
+        list_del(&p->node);
+        packet_free(p);
+    }
+}
+
+static __thread struct {
+    struct list list;
+    bool busy;
+} t_grave;
+
+void packets_bury(struct list *l)
+{
+    if (!t_grave.list.head.next)
+        list_init(&t_grave.list);
+    list_splice_back(&t_grave.list, l);
+    if (t_grave.busy)
+        return;
+    t_grave.busy = true;
+    struct packet *p;
+    while ((p = list_first(&t_grave.list, struct packet, node))) {
+        list_del(&p->node);
+        packet_free(p);
+    }
+    t_grave.busy = false;
+}
+
+int64_t packet_stamp(void)
+{
+    return __atomic_load_n(&g_stamps, __ATOMIC_RELAXED) ? time_realtime() : 0;
+}
+
+void packet_stamps_wanted(void)
+{
+    __atomic_store_n(&g_stamps, 1, __ATOMIC_RELAXED);
+}
+
+/* ---- who is at an end
+ * ---------------------------------------------------------------------------------- */
+
+struct peer_id *peer_id_new(struct task *t)
+{
+    struct peer_id *p = calloc(1, sizeof(*p));
+    if (!p)
+        return NULL;
+    ref_init(&p->ref);
+    socket_fill_cred(t, &p->ids);
+    p->cred = cred_get(t->cred);
+    p->process = t->process;
+    process_get(p->process);
+    return p;
+}
+
+void peer_id_put(struct peer_id *p)
+{
+    if (!p || !ref_put(&p->ref))
+        return;
+    cred_put(p->cred);
+    process_put(p->process);
+    free(p);
+}
+
+static struct peer_id *peer_id_get(struct peer_id *p)
+{
+    if (p)
+        ref_get(&p->ref);
+    return p;
 }
 
 /* ---- life
@@ -52,23 +138,18 @@ void socket_get(struct socket *s)
     ref_get(&s->ref);
 }
 
-static void packets_free(struct list *l)
-{
-    struct packet *p, *tmp;
-    list_for_each_safe(p, tmp, l, node)
-    {
-        list_del(&p->node);
-        packet_free(p);
-    }
-}
-
 void socket_put(struct socket *s)
 {
     if (!ref_put(&s->ref))
         return;
     packets_free(&s->rx);
+    packets_free(&s->errq);
+    packet_free(s->corked);
     if (s->bound_path.mnt)
         path_put(&s->bound_path);
+    peer_id_put(s->own_id);
+    peer_id_put(s->peer_id);
+    filter_put(s->filter);
     lock_destroy(&s->recv_lock);
     free(s->priv);
     free(s);
@@ -97,26 +178,36 @@ static struct socket *socket_alloc(struct task *t, const struct family *fam, int
     s->domain = fam->domain;
     s->type = type;
     s->protocol = protocol;
+    s->cookie = __atomic_add_fetch(&g_cookies, 1, __ATOMIC_RELAXED);
     waitq_init(&s->wq);
     lock_init(&s->recv_lock, LR_SOCKET_IO);
     list_init(&s->rx);
+    list_init(&s->errq);
     list_init(&s->accept_queue);
+    list_init(&s->mcast);
+    list_node_init(&s->mcast_node);
     list_node_init(&s->accept_node);
     list_node_init(&s->name_node);
-    s->rcvbuf = s->sndbuf = NET_DEFAULT_BUF;
-    s->rcvlowat = 1;
-    s->ttl = 64;
-    socket_fill_cred(t, &s->own_cred);
+    list_node_init(&s->wait_node);
+    list_node_init(&s->flight_node);
+    list_node_init(&s->gc_node);
+    s->rcvbuf = net_knob(NET_RMEM_DEFAULT);
+    s->sndbuf = net_knob(NET_WMEM_DEFAULT);
+    s->uid = t->cred->euid;
     return s;
 }
 
 int socket_new(struct task *t, int domain, int type, int protocol, struct socket **out)
 {
+    if (domain < 0 || domain >= 46 /* AF_MAX */)
+        return -EAFNOSUPPORT;
+    if (type < 0 || type >= 11 /* SOCK_MAX */)
+        return -EINVAL;
+    if (domain == AF_INET && type == SOCK_PACKET)
+        domain = AF_PACKET; /* the old way to name it: packet(7) */
     const struct family *fam = family_find(domain);
     if (!fam)
         return -EAFNOSUPPORT;
-    if (type < SOCK_STREAM || type > SOCK_PACKET)
-        return -EINVAL;
     struct socket *s = socket_alloc(t, fam, type, protocol);
     if (!s)
         return -ENOMEM;
@@ -125,6 +216,7 @@ int socket_new(struct task *t, int domain, int type, int protocol, struct socket
         socket_put(s);
         return err;
     }
+    socket_options_init(s);
     *out = s;
     return 0;
 }
@@ -138,10 +230,18 @@ void socket_connect_pair_locked(struct socket *a, struct socket *b)
     a->peer = b;
     b->peer = a;
     a->state = b->state = SOCK_CONNECTED;
-    a->peer_cred = b->own_cred;
-    b->peer_cred = a->own_cred;
+    a->peer_id = peer_id_get(b->own_id);
+    b->peer_id = peer_id_get(a->own_id);
     a->remote = b->local;
     b->remote = a->local;
+}
+
+int socket_take_error(struct socket *s)
+{
+    LOCK_GUARD(&g_net_lock);
+    int err = s->error;
+    s->error = 0;
+    return -err;
 }
 
 /* ---- closing
@@ -157,35 +257,62 @@ static struct socket *detach_peer_locked(struct socket *s, bool unread)
     if (socket_is_connected_type(s) && peer->peer == s) {
         peer->peer = NULL;
         peer->peer_gone = true;
-        peer->rx_eof = true;
-        if (unread || (s->linger.l_onoff && s->linger.l_linger == 0 && s->domain != AF_UNIX))
-            peer->error = ECONNRESET;
-        bug_on(ref_put(&s->ref)); /* the caller still holds one */
+        bool reset = unread || (s->linger.l_onoff && !s->linger.l_linger && !socket_is_unix(s));
+        if (!s->shut_write)
+            s->fin_first = !s->rx_eof && !reset;
+        if (reset) {
+            stream_reset_locked(peer);
+        } else {
+            peer->rx_eof = true;
+            if (socket_is_unix(s))
+                peer->shut_read = peer->shut_write = true;
+            stream_update_state_locked(peer);
+        }
+        if (peer != s)
+            bug_on(ref_put(&s->ref)); /* the caller still holds one */
     }
     return peer;
 }
 
 static void refuse_waiting(struct socket *s);
 
+/* A TCP socket whose end of file came first keeps its name for a while. */
+static void forget_name_locked(struct socket *s)
+{
+    if (s->named && s->kind & K_TCP && s->fin_first && inet_time_wait_locked(s))
+        return;
+    s->state = SOCK_CLOSED;
+    if (s->named && s->family->release)
+        s->family->release(s);
+    s->named = false;
+}
+
 static void socket_close(struct socket *s)
 {
+    (void)dgram_uncork(task_current(), s);
     lock_acquire(&g_net_lock);
-    bool unread = !list_empty(&s->rx);
-    s->state = SOCK_CLOSED;
-    s->shut_read = s->shut_write = true;
-    struct socket *peer = detach_peer_locked(s, unread);
-    if (s->family->release)
-        s->family->release(s);
+    s->file = NULL;
+    s->urgent = NULL;
+    struct list unread = LIST_INIT(unread);
+    list_splice_back(&unread, &s->rx);
+    s->rx_bytes = 0;
+    struct socket *peer = detach_peer_locked(s, !list_empty(&unread));
+    mcast_release(s);
+    raw_release_locked(s);
+    forget_name_locked(s);
     lock_release(&g_net_lock);
+    packets_bury(&unread);
     refuse_waiting(s);
     if (peer) {
         waitq_wake(&peer->wq, ~0u);
         socket_put(peer);
     }
     waitq_wake(&s->wq, ~0u);
+    if (socket_is_unix(s))
+        unix_gc_socket_closed();
 }
 
-/* Connections that nobody will accept any more: their other ends see a reset. */
+/* Connections that were never accepted. */
 static void refuse_waiting(struct socket *s)
 {
     for (;;) {
@@ -195,7 +322,7 @@ static void refuse_waiting(struct socket *s)
             list_del(&c->accept_node);
             s->accept_count--;
             if (c->peer)
-                c->peer->error = ECONNRESET;
+                stream_reset_locked(c->peer);
         }
         lock_release(&g_net_lock);
         if (!c)
@@ -211,16 +338,11 @@ static void refuse_waiting(struct socket *s)
 static int64_t sockfile_io(struct file *f, struct uio *u, bool write)
 {
     struct socket *s = f->priv;
-    struct net_msg *m = calloc(1, sizeof(*m));
-    if (!m)
-        return -ENOMEM;
-    m->uio = u;
-    m->flags = u->nowait ? MSG_DONTWAIT : 0;
+    struct net_msg m;
+    net_msg_init(&m, u, u->nowait ? MSG_DONTWAIT : 0);
     struct task *t = task_current();
-    int64_t ret = write ? net_sendmsg(t, s, f, m) : net_recvmsg(t, s, f, m);
-    for (unsigned i = 0; i < m->file_count; i++)
-        file_put(m->files[i]);
-    free(m);
+    int64_t ret = write ? net_sendmsg(t, s, f, &m) : net_recvmsg(t, s, f, &m);
+    net_msg_release(&m);
     return ret;
 }
 
@@ -234,24 +356,55 @@ static int64_t sockfile_write(struct file *f, struct uio *u, int64_t pos)
     return sockfile_io(f, u, /*write=*/true);
 }
 
+static unsigned poll_ends(const struct socket *s)
+{
+    bool in_ended = s->shut_read || (s->rx_eof && !socket_is_unix(s)) ||
+                    (s->rx_eof && socket_is_connected_type(s));
+    unsigned ev = 0;
+    if (s->error || !list_empty(&s->errq))
+        ev |= POLLERR;
+    if (in_ended)
+        ev |= POLLRDHUP | POLLIN | POLLRDNORM;
+    if (in_ended && s->shut_write)
+        ev |= POLLHUP;
+    if (socket_is_connected_type(s) && (s->state == SOCK_IDLE || s->state == SOCK_DONE))
+        ev |= POLLHUP;
+    return ev;
+}
+
+static bool poll_readable(const struct socket *s)
+{
+    if (list_empty(&s->rx))
+        return false;
+    return !(s->kind & K_TCP) || (int64_t)s->rx_bytes >= s->opt[OPT_RCVLOWAT] ||
+           s->rx_bytes >= s->rcvbuf / 2;
+}
+
+static bool poll_writable(const struct socket *s)
+{
+    if (!s->peer || s->shut_write || s->family->drops_when_full)
+        return !(s->type == SOCK_SEQPACKET && s->state == SOCK_LISTENING);
+    const struct socket *to = s->peer;
+    if (socket_is_unix(s) && !socket_is_connected_type(s))
+        return to->peer == s || to->rx_count < net_knob(NET_UNIX_QLEN);
+    return to->rx_bytes < MIN(to->rcvbuf, s->sndbuf);
+}
+
 unsigned socket_poll_locked(struct socket *s)
 {
-    unsigned ev = 0;
     if (s->state == SOCK_LISTENING)
         return s->accept_count ? POLLIN | POLLRDNORM : 0;
-    if (s->error)
-        ev |= POLLERR;
-    if (!list_empty(&s->rx) || s->rx_eof || s->shut_read)
+    if (s->connecting == CONNECT_WAITING)
+        return s->error ? POLLERR : 0;
+    unsigned ev = poll_ends(s);
+    if (poll_readable(s))
         ev |= POLLIN | POLLRDNORM;
-    if (s->rx_eof || s->shut_read)
-        ev |= POLLRDHUP;
-    if ((s->rx_eof || s->shut_read) && (s->shut_write || s->peer_gone))
-        ev |= POLLHUP;
-    if (socket_is_connected_type(s) && s->state == SOCK_IDLE)
-        return ev | POLLHUP | POLLOUT | POLLWRNORM;
-    if (!s->peer || s->shut_write || s->peer->rx_bytes < MIN(s->peer->rcvbuf, s->sndbuf) ||
-        s->family->drops_when_full)
-        ev |= POLLOUT | POLLWRNORM;
+    if (s->urgent && s->urgent_unread)
+        ev |= POLLPRI;
+    if ((ev & POLLERR) && s->opt[OPT_SELECT_ERR_QUEUE] && !list_empty(&s->errq))
+        ev |= POLLPRI;
+    if (poll_writable(s))
+        ev |= POLLOUT | POLLWRNORM | (s->kind & K_TCP ? 0 : POLLWRBAND);
     return ev;
 }
 
@@ -285,10 +438,44 @@ static int queued_bytes(struct socket *s, bool out)
     LOCK_GUARD(&g_net_lock);
     if (out)
         return s->peer && socket_is_connected_type(s) ? s->peer->rx_bytes : 0;
+    if (socket_is_connected_type(s))
+        return stream_unread_locked(s);
     struct packet *p = list_first(&s->rx, struct packet, node);
-    if (socket_is_stream(s))
-        return s->rx_bytes;
     return p ? p->size : 0;
+}
+
+/* SIOCGSTAMP, SIOCGSTAMPNS: when the last packet that was read came. */
+static int64_t ioctl_stamp(struct task *t, struct socket *s, uint64_t arg, bool ns)
+{
+    packet_stamps_wanted();
+    lock_acquire(&g_net_lock);
+    int64_t at = s->last_stamp;
+    lock_release(&g_net_lock);
+    if (!at)
+        return -ENOENT;
+    struct timespec ts = {.tv_sec = at / NSEC_PER_SEC,
+                          .tv_nsec = ns ? at % NSEC_PER_SEC : at % NSEC_PER_SEC / 1000};
+    return uaccess_write_obj(t->mm, uaddr(arg), &ts) ? -EFAULT : 0;
+}
+
+/* The owner of SIGIO and SIGURG, as F_SETOWN and F_GETOWN: a process group is negative. */
+static int64_t ioctl_owner(struct task *t, struct file *f, unsigned cmd, uint64_t arg)
+{
+    int id;
+    if (cmd == 0x8903 || cmd == 0x8904) { /* FIOGETOWN, SIOCGPGRP */
+        lock_acquire(&f->lock);
+        id = f->async_owner_type == F_OWNER_PGRP ? -f->async_owner : f->async_owner;
+        lock_release(&f->lock);
+        return uaccess_write_obj(t->mm, uaddr(arg), &id) ? -EFAULT : 0;
+    }
+    if (uaccess_read_obj(t->mm, &id, uaddr(arg)))
+        return -EFAULT;
+    if (id == INT32_MIN)
+        return -EINVAL;
+    LOCK_GUARD(&f->lock);
+    f->async_owner = id < 0 ? -id : id;
+    f->async_owner_type = id < 0 ? F_OWNER_PGRP : F_OWNER_PID;
+    return 0;
 }
 
 static int64_t sockfile_ioctl(struct file *f, struct task *t, unsigned cmd, uint64_t arg)
@@ -302,11 +489,22 @@ static int64_t sockfile_ioctl(struct file *f, struct task *t, unsigned cmd, uint
         n = queued_bytes(s, /*out=*/false);
         break;
     case TIOCOUTQ:
+    case 0x894b: /* SIOCOUTQNSD */
+        if (s->state == SOCK_LISTENING)
+            return -EINVAL;
         n = queued_bytes(s, /*out=*/true);
         break;
-    case 0x8905: /* SIOCATMARK: no urgent data here, so never at its mark */
-        n = 0;
+    case 0x8905: /* SIOCATMARK */
+        if (!socket_is_stream(s))
+            return s->kind & (K_TCP | K_UNIX) ? -EINVAL : -ENOTTY;
+        n = stream_at_mark(s);
         break;
+    case 0x8906: /* SIOCGSTAMP */
+        return ioctl_stamp(t, s, arg, /*ns=*/false);
+    case 0x8907: /* SIOCGSTAMPNS */
+        return ioctl_stamp(t, s, arg, /*ns=*/true);
+    case 0x8901 ... 0x8904: /* FIOSETOWN, SIOCSPGRP, FIOGETOWN, SIOCGPGRP */
+        return ioctl_owner(t, f, cmd, arg);
     default:
         return net_ioctl_interface(t, cmd, arg);
     }
@@ -362,346 +560,28 @@ int socket_wait_result(int r, int64_t timeout_ns)
     return r == -ERESTARTSYS && socket_deadline(timeout_ns) != DEADLINE_NONE ? -EINTR : r;
 }
 
-int64_t socket_install(struct task *t, struct socket *s, int type_flags)
+int socket_file(struct socket *s, int type_flags, struct file **out)
 {
-    struct file *f;
     unsigned flags = O_RDWR | (type_flags & SOCK_NONBLOCK ? O_NONBLOCK : 0);
-    int err = file_new_anon(&g_socket_file_ops, flags, s, S_IFSOCK | 0777, &f);
+    int err = file_new_anon(&g_socket_file_ops, flags, s, S_IFSOCK | 0777, out);
     if (err) {
         socket_close(s);
         socket_put(s);
         return err;
     }
+    LOCK_GUARD(&g_net_lock);
+    s->file = *out;
+    return 0;
+}
+
+int64_t socket_install(struct task *t, struct socket *s, int type_flags)
+{
+    struct file *f;
+    int err = socket_file(s, type_flags, &f);
+    if (err)
+        return err;
     int fd = fdtable_install(t, f, 0, type_flags & SOCK_CLOEXEC);
     if (fd < 0)
         file_put(f);
     return fd;
-}
-
-/* ---- calls
- * ------------------------------------------------------------------------------------------- */
-
-#define SOCK_TYPE_BITS 0xf
-
-int64_t net_socket(struct task *t, int family, int type, int protocol)
-{
-    struct socket *s;
-    if (type & ~(SOCK_TYPE_BITS | SOCK_CLOEXEC | SOCK_NONBLOCK))
-        return -EINVAL;
-    int err = socket_new(t, family, type & SOCK_TYPE_BITS, protocol, &s);
-    return err ? err : socket_install(t, s, type);
-}
-
-int64_t net_socketpair(struct task *t, int family, int type, int protocol, int fds[2])
-{
-    struct socket *a, *b;
-    if (type & ~(SOCK_TYPE_BITS | SOCK_CLOEXEC | SOCK_NONBLOCK))
-        return -EINVAL;
-    int err = socket_new(t, family, type & SOCK_TYPE_BITS, protocol, &a);
-    if (err)
-        return err;
-    if (family != AF_UNIX) {
-        socket_put(a);
-        return -EOPNOTSUPP;
-    }
-    err = socket_new(t, family, type & SOCK_TYPE_BITS, protocol, &b);
-    if (err) {
-        socket_put(a);
-        return err;
-    }
-    lock_acquire(&g_net_lock);
-    socket_connect_pair_locked(a, b);
-    lock_release(&g_net_lock);
-    int64_t fd0 = socket_install(t, a, type), fd1 = socket_install(t, b, type);
-    if (fd0 < 0 || fd1 < 0) {
-        if (fd0 >= 0)
-            (void)fdtable_close(t, fd0);
-        if (fd1 >= 0)
-            (void)fdtable_close(t, fd1);
-        return fd0 < 0 ? fd0 : fd1;
-    }
-    fds[0] = fd0;
-    fds[1] = fd1;
-    return 0;
-}
-
-static void addr_of(struct net_addr *a, const struct sockaddr_storage *ss, unsigned size)
-{
-    memset(a, 0, sizeof(*a));
-    a->size = MIN(size, (unsigned)sizeof(a->ss));
-    memcpy(&a->ss, ss, a->size);
-}
-
-int64_t net_bind(struct task *t, int fd, const struct sockaddr_storage *addr, unsigned size)
-{
-    struct file *f;
-    struct socket *s;
-    struct net_addr a;
-    int64_t err = net_socket_of(t, fd, &f, &s);
-    if (err)
-        return err;
-    addr_of(&a, addr, size);
-    err = size < sizeof(sa_family_t) ? -EINVAL : s->family->bind(t, s, &a);
-    file_put(f);
-    return err;
-}
-
-/* AF_UNSPEC dissolves a datagram socket's association: connect(2). */
-static int disconnect(struct socket *s)
-{
-    if (socket_is_connected_type(s) && s->domain == AF_UNIX)
-        return -EINVAL;
-    lock_acquire(&g_net_lock);
-    struct socket *old = s->peer;
-    s->peer = NULL;
-    s->remote.size = 0;
-    if (s->state == SOCK_CONNECTED)
-        s->state = SOCK_IDLE;
-    lock_release(&g_net_lock);
-    if (old)
-        socket_put(old);
-    return 0;
-}
-
-static int64_t dgram_connect(struct task *t, struct socket *s, const struct net_addr *a)
-{
-    struct socket *dest = NULL;
-    int err = s->family->find(t, s, a, &dest);
-    if (err && !(s->family->refuses_when_gone && err == -ECONNREFUSED))
-        return err;
-    if (!err && s->domain == AF_UNIX && dest->peer && dest->peer != s) {
-        socket_put(dest);
-        return -EPERM;
-    }
-    if (s->family->autobind && s->domain != AF_UNIX && (err = s->family->autobind(t, s))) {
-        if (dest)
-            socket_put(dest);
-        return err;
-    }
-    lock_acquire(&g_net_lock);
-    struct socket *old = s->peer;
-    /* UDP keeps only the address: the receiver may come and go. */
-    s->peer = s->family->refuses_when_gone ? NULL : dest;
-    s->remote = *a;
-    s->state = SOCK_CONNECTED;
-    s->peer_gone = false;
-    lock_release(&g_net_lock);
-    if (old)
-        socket_put(old);
-    if (dest && s->family->refuses_when_gone)
-        socket_put(dest);
-    return 0;
-}
-
-int64_t net_connect(struct task *t, int fd, const struct sockaddr_storage *addr, unsigned size)
-{
-    struct file *f;
-    struct socket *s;
-    struct net_addr a;
-    int64_t err = net_socket_of(t, fd, &f, &s);
-    if (err)
-        return err;
-    addr_of(&a, addr, size);
-    if (size < sizeof(sa_family_t))
-        err = -EINVAL;
-    else if (addr->ss_family == AF_UNSPEC)
-        err = disconnect(s);
-    else if (s->family->check && (err = s->family->check(s, &a)))
-        ;
-    else
-        err = socket_is_connected_type(s) ? stream_connect(t, s, f, &a) : dgram_connect(t, s, &a);
-    file_put(f);
-    return err;
-}
-
-static int listen_locked(struct socket *s, int backlog)
-{
-    LOCK_GUARD(&g_net_lock);
-    if (s->state != SOCK_IDLE && s->state != SOCK_LISTENING)
-        return -EINVAL;
-    s->backlog = backlog < 0 || backlog > NET_SOMAXCONN ? NET_SOMAXCONN : backlog;
-    s->state = SOCK_LISTENING;
-    return 0;
-}
-
-int64_t net_listen(struct task *t, int fd, int backlog)
-{
-    struct file *f;
-    struct socket *s;
-    int64_t err = net_socket_of(t, fd, &f, &s);
-    if (err)
-        return err;
-    if (!socket_is_connected_type(s))
-        err = -EOPNOTSUPP;
-    else if (s->domain == AF_UNIX && !s->local.size)
-        err = -EINVAL;
-    else if (s->domain != AF_UNIX)
-        err = s->family->autobind(t, s);
-    if (!err)
-        err = listen_locked(s, backlog);
-    file_put(f);
-    return err;
-}
-
-static struct socket *accept_take(struct socket *s, int *err)
-{
-    LOCK_GUARD(&g_net_lock);
-    *err = s->state != SOCK_LISTENING ? -EINVAL : -EAGAIN;
-    struct socket *c = s->state == SOCK_LISTENING
-                           ? list_first(&s->accept_queue, struct socket, accept_node)
-                           : NULL;
-    if (!c)
-        return NULL;
-    list_del(&c->accept_node);
-    s->accept_count--;
-    *err = 0;
-    return c; /* the queue's reference is the caller's now */
-}
-
-static int64_t accept_wait(struct task *t, struct socket *s, struct file *f, struct socket **out)
-{
-    int err = 0;
-    if (!socket_is_connected_type(s))
-        return -EOPNOTSUPP;
-    *out = accept_take(s, &err);
-    if (*out || err != -EAGAIN || socket_nonblocking(f, 0))
-        return err;
-    int r = wait_event_mask(t, &s->wq, ~0u, socket_deadline(s->rcvtimeo),
-                            (*out = accept_take(s, &err)) || err != -EAGAIN);
-    return r ? socket_wait_result(r, s->rcvtimeo) : err;
-}
-
-int64_t net_accept(struct task *t, int fd, int flags, struct sockaddr_storage *addr, unsigned *size)
-{
-    struct file *f;
-    struct socket *s, *c;
-    if (flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK))
-        return -EINVAL;
-    int64_t ret = net_socket_of(t, fd, &f, &s);
-    if (ret)
-        return ret;
-    ret = accept_wait(t, s, f, &c);
-    if (ret == 0) {
-        waitq_wake(&s->wq, POLLOUT); /* a connector may wait for room in the backlog */
-        *size = c->remote.size ? c->remote.size : sizeof(sa_family_t);
-        memcpy(addr, &c->remote.ss, sizeof(*addr));
-        if (!c->remote.size)
-            addr->ss_family = c->domain;
-        ret = socket_install(t, c, flags);
-    }
-    file_put(f);
-    return ret;
-}
-
-static int shutdown_locked(struct socket *s, int how, struct socket **peer)
-{
-    LOCK_GUARD(&g_net_lock);
-    if (s->state == SOCK_LISTENING && s->domain != AF_UNIX) {
-        s->state = SOCK_IDLE;
-        return 0;
-    }
-    if (s->state != SOCK_CONNECTED && !s->peer_gone)
-        return -ENOTCONN;
-    if (how != SHUT_WR)
-        s->shut_read = true;
-    if (how != SHUT_RD)
-        s->shut_write = true;
-    if (s->peer && socket_is_connected_type(s)) {
-        *peer = s->peer;
-        socket_get(*peer);
-        if (how != SHUT_RD)
-            (*peer)->rx_eof = true;
-        if (how != SHUT_WR && s->domain == AF_UNIX)
-            (*peer)->shut_write = true;
-    }
-    return 0;
-}
-
-int64_t net_shutdown(struct task *t, int fd, int how)
-{
-    struct file *f;
-    struct socket *s, *peer = NULL;
-    int64_t err = net_socket_of(t, fd, &f, &s);
-    if (err)
-        return err;
-    err = how < SHUT_RD || how > SHUT_RDWR ? -EINVAL : shutdown_locked(s, how, &peer);
-    if (!err)
-        waitq_wake(&s->wq, ~0u);
-    if (peer) {
-        waitq_wake(&peer->wq, ~0u);
-        socket_put(peer);
-    }
-    file_put(f);
-    return err;
-}
-
-int64_t net_getname(struct task *t, int fd, bool peer, struct sockaddr_storage *addr,
-                    unsigned *size)
-{
-    struct file *f;
-    struct socket *s;
-    int64_t err = net_socket_of(t, fd, &f, &s);
-    if (err)
-        return err;
-    lock_acquire(&g_net_lock);
-    struct net_addr a = peer ? s->remote : s->local;
-    if (peer && (s->state != SOCK_CONNECTED || (s->peer_gone && s->domain != AF_UNIX)))
-        err = -ENOTCONN;
-    lock_release(&g_net_lock);
-    if (!a.size) {
-        memset(&a, 0, sizeof(a));
-        a.ss.ss_family = s->domain;
-        a.size = s->domain == AF_INET    ? sizeof(struct sockaddr_in)
-                 : s->domain == AF_INET6 ? sizeof(struct sockaddr_in6)
-                                         : sizeof(sa_family_t);
-    }
-    memcpy(addr, &a.ss, sizeof(*addr));
-    *size = a.size;
-    file_put(f);
-    return err;
-}
-
-int64_t net_setsockopt(struct task *t, int fd, int level, int name, const void *value,
-                       unsigned size)
-{
-    struct file *f;
-    struct socket *s;
-    int64_t err = net_socket_of(t, fd, &f, &s);
-    if (err)
-        return err;
-    err = socket_setopt(t, s, level, name, value, size);
-    file_put(f);
-    return err;
-}
-
-int64_t net_getsockopt(struct task *t, int fd, int level, int name, void *value, unsigned *size)
-{
-    struct file *f;
-    struct socket *s;
-    int64_t err = net_socket_of(t, fd, &f, &s);
-    if (err)
-        return err;
-    err = socket_getopt(s, level, name, value, size);
-    file_put(f);
-    return err;
-}
-
-bool net_wants_creds(struct socket *s)
-{
-    return s->flags & SOCKF_PASSCRED;
-}
-
-int64_t net_sendmsg(struct task *t, struct socket *s, struct file *f, struct net_msg *m)
-{
-    if (s->family->send)
-        return s->family->send(t, s, m);
-    int64_t ret = socket_is_connected_type(s) ? stream_send(t, s, f, m) : dgram_send(t, s, f, m);
-    if (ret == -EPIPE && socket_is_connected_type(s) && !(m->flags & MSG_NOSIGNAL))
-        (void)signal_send_task(t, SIGPIPE, NULL);
-    return ret;
-}
-
-int64_t net_recvmsg(struct task *t, struct socket *s, struct file *f, struct net_msg *m)
-{
-    return socket_is_connected_type(s) ? stream_recv(t, s, f, m) : dgram_recv(t, s, f, m);
 }

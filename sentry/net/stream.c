@@ -2,30 +2,133 @@
  *
  * Sending appends packets to the peer's queue while it is below its limit; receiving takes from the
  * front of our own. A reader that takes part of a stream packet leaves the rest; ancillary data
- * ends a read. */
+ * ends a read. Urgent data is a packet of one byte that a read stops in front of.
+ *
+ * The end of a TCP connection: each side's end of file (shutdown or close) is rx_eof at the other;
+ * when both have gone the sockets are done. Writing to a side that is closed meets a reset. */
 #include "base/overflow.h"
 #include "net/net_priv.h"
+#include "time/time.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define STREAM_CHUNK 65536 /* bytes per packet of a stream: bounds one allocation */
 
+/* ---- states
+ * ------------------------------------------------------------------------------------------ */
+
+void stream_update_state_locked(struct socket *s)
+{
+    if (s->kind & K_TCP && s->state == SOCK_CONNECTED && s->rx_eof && s->shut_write)
+        s->state = SOCK_DONE;
+}
+
+void stream_reset_locked(struct socket *s)
+{
+    if (s->kind & K_TCP) {
+        s->error = s->rx_eof ? EPIPE : ECONNRESET;
+        s->state = SOCK_DONE;
+    } else {
+        s->error = ECONNRESET;
+    }
+    s->fin_first = false;
+    s->peer_gone = true;
+    s->shut_read = s->shut_write = true;
+}
+
+int stream_tcp_state(const struct socket *s)
+{
+    switch (s->state) {
+    case SOCK_LISTENING:
+        return TCP_LISTEN;
+    case SOCK_TIME_WAIT:
+        return TCP_TIME_WAIT;
+    case SOCK_CONNECTED:
+        return s->rx_eof ? TCP_CLOSE_WAIT : s->shut_write ? TCP_FIN_WAIT2 : TCP_ESTABLISHED;
+    default:
+        return TCP_CLOSE;
+    }
+}
+
 /* ---- connect
  * ------------------------------------------------------------------------------------------ */
 
+/* What an earlier connect has left to tell. */
+static int connect_told_locked(struct socket *s)
+{
+    int was = s->connecting;
+    s->connecting = CONNECT_NONE;
+    if (was == CONNECT_OK)
+        return 1;
+    if (was == CONNECT_WAITING) {
+        s->connecting = was;
+        return -EALREADY;
+    }
+    int err = s->error ? -s->error : -ECONNABORTED;
+    s->error = 0;
+    s->shut_read = s->shut_write = false;
+    return err;
+}
+
 static int connect_state_locked(struct socket *s)
 {
+    if (s->connecting)
+        return connect_told_locked(s);
     switch (s->state) {
     case SOCK_CONNECTED:
         return -EISCONN;
+    case SOCK_DONE: /* the address stays until it is dissolved */
+        return -EISCONN;
     case SOCK_LISTENING:
-        return s->domain == AF_UNIX ? -EINVAL : -EISCONN;
+        return socket_is_unix(s) ? -EINVAL : -EISCONN;
     default:
         return s->error ? -s->error : 0;
     }
+}
+
+/* The accepted end is made like the listener. */
+static void inherit_locked(struct socket *server, struct socket *l)
+{
+    server->own_id = l->own_id;
+    if (server->own_id)
+        ref_get(&server->own_id->ref);
+    server->local = l->local;
+    server->rcvbuf = l->rcvbuf;
+    server->sndbuf = l->sndbuf;
+    if (socket_is_unix(l)) {
+        server->opt[OPT_PASSCRED] = l->opt[OPT_PASSCRED];
+        server->opt[OPT_PASSPIDFD] = l->opt[OPT_PASSPIDFD];
+        server->opt[OPT_PASSSEC] = l->opt[OPT_PASSSEC];
+        return;
+    }
+    memcpy(server->opt, l->opt, sizeof(l->opt));
+    memcpy(server->congestion, l->congestion, sizeof(l->congestion));
+    server->linger = l->linger;
+    server->rcvtimeo = l->rcvtimeo;
+    server->sndtimeo = l->sndtimeo;
+    server->filter = filter_get(l->filter);
+}
+
+static void establish_locked(struct socket *s, struct socket *l, struct socket *server,
+                             const struct net_addr *a)
+{
+    inherit_locked(server, l);
+    socket_connect_pair_locked(s, server);
+    if (!socket_is_unix(s)) {
+        inet_connection_names_locked(s, server, a);
+        inet_accepted_locked(server, l);
+        s->shut_read = s->shut_write = s->rx_eof = s->fin_first = false;
+        s->sndbuf = server->sndbuf = s->opt[OPT_BUF_LOCK] & 1 ? s->sndbuf : 2626560;
+        s->last_in_ns = s->last_out_ns = server->last_in_ns = server->last_out_ns = time_now();
+    }
+    socket_get(server);
+    list_push_back(&l->accept_queue, &server->accept_node);
+    l->accept_count++;
 }
 
 /* The accepted end, queued at the listener. 0, -EAGAIN (backlog full), -ECONNREFUSED. */
@@ -33,26 +136,32 @@ static int connect_locked(struct socket *s, struct socket *l, struct socket *ser
                           const struct net_addr *a)
 {
     LOCK_GUARD(&g_net_lock);
-    int err = connect_state_locked(s);
-    if (err) {
-        s->error = 0;
-        return err;
-    }
-    if (l->state != SOCK_LISTENING)
+    if (s->state != SOCK_IDLE && s->state != SOCK_DONE)
+        return -EISCONN;
+    if (l->state != SOCK_LISTENING || (socket_is_unix(l) && l->shut_read))
         return -ECONNREFUSED;
     if (l->accept_count > l->backlog)
         return -EAGAIN;
-    server->own_cred = l->own_cred;
-    server->local = l->local;
-    server->rcvbuf = l->rcvbuf;
-    server->sndbuf = l->sndbuf;
-    server->flags = l->flags & ~(unsigned)SOCKF_REUSEPORT;
-    socket_connect_pair_locked(s, server);
-    if (s->domain != AF_UNIX)
-        inet_connection_names_locked(s, server, a);
-    socket_get(server);
-    list_push_back(&l->accept_queue, &server->accept_node);
-    l->accept_count++;
+    establish_locked(s, l, server, a);
+    return 0;
+}
+
+/* A TCP socket that connects to its own name is its own peer. */
+static int connect_self(struct socket *s, const struct net_addr *a)
+{
+    struct inet_name to, own;
+    LOCK_GUARD(&g_net_lock);
+    if (inet_name_parse(s, a, &to) || s->state != SOCK_IDLE)
+        return -ECONNREFUSED;
+    inet_to_local(&to, s);
+    inet_name_local(s, &own);
+    inet_to_local(&own, s);
+    if (to.port != own.port || !IN6_ARE_ADDR_EQUAL(&to.ip, &own.ip))
+        return -ECONNREFUSED;
+    inet_connection_names_locked(s, s, a);
+    socket_get(s);
+    s->peer = s;
+    s->state = SOCK_CONNECTED;
     return 0;
 }
 
@@ -61,6 +170,8 @@ static int connect_once(struct task *t, struct socket *s, const struct net_addr 
 {
     struct socket *l, *server;
     int err = s->family->find(t, s, a, &l);
+    if (err == -ECONNREFUSED && s->kind & K_TCP)
+        return connect_self(s, a);
     if (err)
         return err;
     err = socket_new(t, l->domain, s->type, s->protocol, &server);
@@ -77,38 +188,82 @@ static int connect_once(struct task *t, struct socket *s, const struct net_addr 
     return err;
 }
 
-int64_t stream_connect(struct task *t, struct socket *s, struct file *f, const struct net_addr *a)
+static bool listener_has_room(struct socket *l)
 {
+    LOCK_GUARD(&g_net_lock);
+    return l->accept_count <= l->backlog || l->state != SOCK_LISTENING;
+}
+
+/* A listener without room: the caller waits, or (TCP) is told when it is through. */
+static int connect_full(struct task *t, struct socket *s, struct file *f, struct socket *l,
+                        int64_t deadline)
+{
+    if (socket_nonblocking(f, 0))
+        return -EAGAIN;
+    int err = wait_event(t, &l->wq, deadline, listener_has_room(l));
+    err = socket_wait_result(err, s->sndtimeo);
+    return err == -EAGAIN && s->kind & K_TCP ? -EINPROGRESS : err;
+}
+
+/* TCP without waiting: the result is told by poll, SO_ERROR and the next connect. */
+static int connect_later(struct socket *s, int err)
+{
+    LOCK_GUARD(&g_net_lock);
+    if (err == -EAGAIN) {
+        s->connecting = CONNECT_WAITING;
+    } else if (err) {
+        s->connecting = CONNECT_FAILED;
+        s->error = -err;
+        s->shut_read = s->shut_write = true;
+    } else {
+        s->connecting = CONNECT_OK;
+    }
+    return -EINPROGRESS;
+}
+
+static int connect_begin(struct task *t, struct socket *s)
+{
+    struct peer_id *id = socket_is_unix(s) ? peer_id_new(t) : NULL;
     lock_acquire(&g_net_lock);
-    socket_fill_cred(t, &s->own_cred);
     int err = connect_state_locked(s);
     s->error = 0;
+    struct peer_id *old = NULL;
+    if (!err && socket_is_unix(s)) {
+        old = s->own_id;
+        s->own_id = id;
+        id = old;
+    }
     lock_release(&g_net_lock);
-    if (!err && s->domain != AF_UNIX)
+    peer_id_put(id);
+    return err;
+}
+
+int stream_connect(struct task *t, struct socket *s, struct file *f, const struct net_addr *a)
+{
+    int64_t deadline = socket_deadline(s->sndtimeo);
+    int err = connect_begin(t, s);
+    if (err)
+        return err > 0 ? 0 : err;
+    if (!socket_is_unix(s))
+        err = inet_reachable_addr(s, a);
+    if (!err && !socket_is_unix(s))
         err = s->family->autobind(t, s);
     while (!err) {
         struct socket *l = NULL;
         err = connect_once(t, s, a, &l);
         if (err != -EAGAIN)
             break;
-        if (!socket_nonblocking(f, 0)) {
-            err = wait_event(t, &l->wq, socket_deadline(s->sndtimeo),
-                             l->accept_count <= l->backlog || l->state != SOCK_LISTENING);
-            err = socket_wait_result(err, s->sndtimeo);
-            if (err == 0) {
-                socket_put(l);
-                continue;
-            }
-        }
+        err = connect_full(t, s, f, l, deadline);
         socket_put(l);
-        break;
     }
-    if (err == 0)
-        waitq_wake(&s->wq, ~0u);
+    if (s->kind & K_TCP && socket_nonblocking(f, 0) &&
+        (!err || err == -ECONNREFUSED || err == -EAGAIN))
+        err = connect_later(s, err);
+    waitq_wake(&s->wq, ~0u);
     return err;
 }
 
-/* ---- packets and ancillary data
+/* ---- packets
  * ------------------------------------------------------------------------ */
 
 int64_t packet_fill(struct task *t, struct socket *s, struct net_msg *m, size_t size,
@@ -122,41 +277,15 @@ int64_t packet_fill(struct task *t, struct socket *s, struct net_msg *m, size_t 
         packet_free(p);
         return -EFAULT;
     }
-    if (m->file_count) {
-        p->files = malloc(m->file_count * sizeof(p->files[0]));
-        if (!p->files) {
-            packet_free(p);
-            return -ENOMEM;
-        }
-        memcpy(p->files, m->files, m->file_count * sizeof(p->files[0]));
-        p->file_count = m->file_count;
-        m->file_count = 0; /* moved */
-    }
+    p->scm = m->scm;
+    m->scm = NULL;
+    p->from = s->local;
     if (m->has_creds)
         p->creds = m->creds;
     else
-        p->creds = (struct ucred){.pid = t->process->pid, .uid = t->cred->uid, .gid = t->cred->gid};
-    p->from = s->local;
+        socket_fill_cred(t, &p->creds);
     *out = p;
     return n;
-}
-
-void packet_attach(struct packet *p, struct socket *s, struct net_msg *m)
-{
-    if (p->file_count && !m->file_count) {
-        memcpy(m->files, p->files, p->file_count * sizeof(p->files[0]));
-        m->file_count = p->file_count;
-        if (m->flags & MSG_PEEK) {
-            for (unsigned i = 0; i < p->file_count; i++)
-                file_get(p->files[i]);
-        } else {
-            p->file_count = 0;
-        }
-    }
-    if (s->flags & SOCKF_PASSCRED) {
-        m->creds = p->creds;
-        m->has_creds = true;
-    }
 }
 
 /* ---- send
@@ -165,15 +294,18 @@ void packet_attach(struct packet *p, struct socket *s, struct net_msg *m)
 /* Why nothing can be sent now: 0 = it can, -EAGAIN = the peer's queue is full. */
 static int send_state_locked(struct socket *s)
 {
-    if (s->error && s->domain != AF_UNIX) {
+    bool local = socket_is_unix(s);
+    if (s->error && !local) {
         int err = -s->error;
         s->error = 0;
         return err;
     }
     if (s->state == SOCK_IDLE || s->state == SOCK_LISTENING)
-        return s->domain == AF_UNIX ? -ENOTCONN : -EPIPE;
-    if (s->shut_write || !s->peer || s->peer->shut_read)
+        return local ? -ENOTCONN : -EPIPE;
+    if (s->shut_write || (local && (!s->peer || s->peer->shut_read)) || s->state == SOCK_DONE)
         return -EPIPE;
+    if (!s->peer)
+        return 0; /* TCP: it goes out, and a reset comes back */
     return s->peer->rx_bytes >= MIN(s->peer->rcvbuf, s->sndbuf) ? -EAGAIN : 0;
 }
 
@@ -183,15 +315,45 @@ static int send_state(struct socket *s)
     return send_state_locked(s);
 }
 
-/* *peer counted for the wake-up after the lock. */
+static void queue_locked(struct socket *s, struct socket *to, struct packet *p)
+{
+    list_push_back(&to->rx, &p->node);
+    to->rx_bytes += p->size;
+    if (p->urgent) {
+        to->urgent = p;
+        to->urgent_unread = true;
+        to->urgent_byte = p->data[0];
+    }
+    if (s->kind & K_TCP) {
+        s->bytes_out += p->size;
+        to->bytes_in += p->size;
+        s->segs_out++;
+        to->segs_in++;
+        to->last_in_ns = s->last_out_ns = time_now();
+    }
+}
+
+/* *peer counted for the wake-up after the lock; NULL: p met a reset. */
 static int enqueue(struct socket *s, struct packet *p, struct socket **peer)
 {
     LOCK_GUARD(&g_net_lock);
+    *peer = NULL;
     int err = send_state_locked(s);
-    if (err)
-        return err;
-    list_push_back(&s->peer->rx, &p->node);
-    s->peer->rx_bytes += p->size;
+    if (err && (err != -EAGAIN || !s->peer))
+        return err; /* EAGAIN: another writer was quicker; the limit is soft, so let this in */
+    if (!s->peer) {
+        s->rx_eof = true;
+        stream_reset_locked(s);
+        return 0;
+    }
+    if (s->kind & K_TCP && s->peer->shut_read && s->peer->shut_write) {
+        s->peer->state = SOCK_DONE; /* nobody there will ever read it: tcp(7) resets */
+        stream_reset_locked(s);
+        return 0;
+    }
+    if (s->peer->filter && !filter_run(s->peer, p, NULL, 0))
+        return 0;
+    queue_locked(s, s->peer, p);
     *peer = s->peer;
     socket_get(*peer);
     return 0;
@@ -206,87 +368,132 @@ static int send_wait(struct task *t, struct socket *s, struct file *f, int flags
     return r ? socket_wait_result(r, s->sndtimeo) : err;
 }
 
-static int64_t send_piece(struct task *t, struct socket *s, struct net_msg *m, size_t size)
+/* SIGURG to the owner of the socket's descriptor: socket(7). */
+static void signal_urgent(struct socket *s)
+{
+    lock_acquire(&g_net_lock);
+    struct file *f = s->file && ref_get_unless_zero(&s->file->ref) ? s->file : NULL;
+    lock_release(&g_net_lock);
+    if (!f)
+        return;
+    lock_acquire(&f->lock);
+    int id = f->async_owner, type = f->async_owner_type;
+    lock_release(&f->lock);
+    if (id && type == F_OWNER_PGRP)
+        signal_send_pgrp(id, SIGURG, NULL);
+    struct process *p = id && type != F_OWNER_PGRP ? process_lookup(id) : NULL;
+    if (p) {
+        signal_send_process(p, SIGURG, NULL);
+        process_put(p);
+    }
+    file_put(f);
+}
+
+static int64_t send_piece(struct task *t, struct socket *s, struct net_msg *m, size_t size,
+                          bool urgent)
 {
     struct packet *p;
     struct socket *peer;
     int64_t n = packet_fill(t, s, m, size, &p);
     if (n < 0)
         return n;
+    p->urgent = urgent;
+    p->eor = m->flags & MSG_EOR;
+    errqueue_tx_stamp(s, m, p);
     int err = enqueue(s, p, &peer);
-    if (err == -EAGAIN) { /* another writer was quicker; the limit is soft, so let this piece in */
-        lock_acquire(&g_net_lock);
-        err = s->peer ? 0 : -EPIPE;
-        if (!err) {
-            list_push_back(&s->peer->rx, &p->node);
-            s->peer->rx_bytes += p->size;
-            peer = s->peer;
-            socket_get(peer);
-        }
-        lock_release(&g_net_lock);
-    }
-    if (err) {
+    if (err || !peer)
         packet_free(p);
-        return err;
-    }
-    waitq_wake(&peer->wq, POLLIN | POLLRDNORM);
+    if (err || !peer)
+        return err ? err : n;
+    waitq_wake(&peer->wq, POLLIN | POLLRDNORM | (urgent ? POLLPRI : 0));
+    if (urgent)
+        signal_urgent(peer);
     socket_put(peer);
     return n;
 }
 
-static int check_send(struct socket *s, struct net_msg *m)
+static int check_send(struct task *t, struct socket *s, struct file *f, struct net_msg *m)
 {
-    if (m->flags & MSG_OOB)
-        return -EOPNOTSUPP;
-    if (m->addr_size && s->domain == AF_UNIX)
+    if ((m->flags & MSG_OOB) && (s->type == SOCK_SEQPACKET || !m->uio->remaining))
+        return socket_is_unix(s) ? -EOPNOTSUPP : 0;
+    if (m->addr_size && socket_is_unix(s) && socket_is_stream(s))
         return s->state == SOCK_CONNECTED ? -EISCONN : -EOPNOTSUPP;
     if (s->type == SOCK_SEQPACKET && m->uio->remaining > s->sndbuf)
         return -EMSGSIZE;
+    if ((m->flags & MSG_FASTOPEN) && s->kind & K_TCP && s->state == SOCK_IDLE) {
+        struct net_addr a = {.size = m->addr_size};
+        if (!m->addr_size)
+            return -EINVAL;
+        memcpy(&a.ss, &m->addr, sizeof(a.ss));
+        int err = s->family->check(s, &a);
+        return err ? err : stream_connect(t, s, f, &a);
+    }
     return 0;
+}
+
+/* The next piece to send: the last byte of urgent data goes by itself. */
+static size_t next_piece(struct socket *s, struct net_msg *m, bool *urgent)
+{
+    size_t left = m->uio->remaining;
+    *urgent = (m->flags & MSG_OOB) && left == 1;
+    if (!socket_is_stream(s))
+        return left;
+    if ((m->flags & MSG_OOB) && left > 1)
+        left--;
+    return MIN(left, (size_t)STREAM_CHUNK);
 }
 
 int64_t stream_send(struct task *t, struct socket *s, struct file *f, struct net_msg *m)
 {
     int64_t sent = 0, deadline = socket_deadline(s->sndtimeo);
-    int err = check_send(s, m);
+    int err = check_send(t, s, f, m);
     if (err)
         return err;
     do {
+        bool urgent;
         int64_t n = send_wait(t, s, f, m->flags, deadline);
-        size_t size = socket_is_stream(s) ? MIN(m->uio->remaining, (uint64_t)STREAM_CHUNK)
-                                          : m->uio->remaining;
+        size_t size = next_piece(s, m, &urgent);
         if (n == 0 && (size || !socket_is_stream(s)))
-            n = send_piece(t, s, m, size);
+            n = send_piece(t, s, m, size, urgent);
         if (n < 0)
             return sent ? sent : n;
         sent += n;
     } while (m->uio->remaining && socket_is_stream(s));
+    if ((m->flags & MSG_ZEROCOPY) && s->opt[OPT_ZEROCOPY] && sent)
+        errqueue_zerocopy(s);
     return sent;
 }
 
 /* ---- receive
  * ------------------------------------------------------------------------------------------ */
 
-/* First packet to read: NULL with *err: 0 end of file, -EAGAIN nothing yet, others. recv_lock held,
- * so the packet stays until we take it out. */
+/* With nothing queued: 0 end of file, -EAGAIN nothing yet, others. */
+static int recv_state_locked(struct socket *s)
+{
+    bool local = socket_is_unix(s);
+    if (!local && s->state == SOCK_LISTENING)
+        return -ENOTCONN;
+    if (!local && s->rx_eof)
+        return 0;
+    if (s->error) {
+        int err = -s->error;
+        s->error = 0;
+        return err;
+    }
+    if (local && (s->state == SOCK_IDLE || s->state == SOCK_LISTENING))
+        return socket_is_stream(s) ? -EINVAL : -ENOTCONN;
+    if (s->rx_eof || s->shut_read)
+        return 0;
+    return s->state == SOCK_IDLE ? -ENOTCONN : s->state == SOCK_DONE ? 0 : -EAGAIN;
+}
+
+/* First packet to read, or NULL with *err. recv_lock held, so it stays until we take it out. */
 static struct packet *first_packet(struct socket *s, int *err)
 {
     LOCK_GUARD(&g_net_lock);
     struct packet *p = list_first(&s->rx, struct packet, node);
-    *err = 0;
-    if (p)
-        return p;
-    if (s->error) {
-        *err = -s->error;
-        s->error = 0;
-    } else if (s->rx_eof || s->shut_read) {
-        *err = 0;
-    } else if (s->state == SOCK_IDLE || s->state == SOCK_LISTENING) {
-        *err = s->domain == AF_UNIX ? -EINVAL : -ENOTCONN;
-    } else {
-        *err = -EAGAIN;
-    }
-    return NULL;
+    *err = p ? 0 : recv_state_locked(s);
+    return p;
 }
 
 static struct packet *next_packet(struct socket *s, struct packet *p)
@@ -300,8 +507,13 @@ static void consume(struct socket *s, struct packet *p, size_t n, bool whole)
 {
     lock_acquire(&g_net_lock);
     s->rx_bytes -= n;
-    if (whole)
+    if (whole) {
         list_del(&p->node);
+        if (s->urgent == p)
+            s->urgent = NULL;
+    }
+    if (s->opt[OPT_PEEK_OFF] > 0)
+        s->opt[OPT_PEEK_OFF] = MAX(0, s->opt[OPT_PEEK_OFF] - (int)n);
     struct socket *peer = s->peer;
     if (peer)
         socket_get(peer);
@@ -314,23 +526,61 @@ static void consume(struct socket *s, struct packet *p, size_t n, bool whole)
         packet_free(p);
 }
 
+/* A read stops in front of the mark, once; at the mark the urgent byte is passed over, or (inline)
+ * read like any other. A mark that a newer one has replaced is an ordinary byte. */
+enum mark { MARK_NONE, MARK_STOP, MARK_SKIP };
+static enum mark at_mark(struct socket *s, const struct packet *p, int64_t total)
+{
+    LOCK_GUARD(&g_net_lock);
+    if (!p->urgent || p != s->urgent)
+        return MARK_NONE;
+    if (total)
+        return MARK_STOP;
+    return s->opt[OPT_OOBINLINE] ? MARK_NONE : MARK_SKIP;
+}
+
+static bool same_sender(struct socket *s, const struct packet *a, const struct ucred *c)
+{
+    return !(s->opt[OPT_PASSCRED] || s->opt[OPT_PASSPIDFD]) || !memcmp(&a->creds, c, sizeof(*c));
+}
+
+static size_t take_bytes(struct socket *s, struct net_msg *m, struct packet *p, size_t from,
+                         size_t want)
+{
+    if ((m->flags & MSG_TRUNC) && !socket_is_unix(s)) {
+        uio_advance(m->uio, want);
+        return want;
+    }
+    return uio_to_user(m->uio, p->data + from, want);
+}
+
 /* Copy from packets until the buffer is full, or ancillary data or another sender begins. */
 static int64_t take_stream(struct socket *s, struct net_msg *m, struct packet *p)
 {
     int64_t total = 0;
     struct ucred first = p->creds;
     bool peek = m->flags & MSG_PEEK;
+    size_t skip = peek && s->opt[OPT_PEEK_OFF] > 0 ? s->opt[OPT_PEEK_OFF] : 0;
     while (p && m->uio->remaining) {
-        if (total && (p->file_count ||
-                      ((s->flags & SOCKF_PASSCRED) && memcmp(&first, &p->creds, sizeof(first)))))
+        if (total && (p->scm || !same_sender(s, p, &first)))
             break;
-        bool had_files = p->file_count;
-        packet_attach(p, s, m);
-        size_t want = MIN(p->size - p->done, m->uio->remaining);
-        size_t n = m->flags & MSG_TRUNC && s->domain != AF_UNIX
-                       ? (uio_advance(m->uio, want), want)
-                       : uio_to_user(m->uio, p->data + p->done, want);
+        enum mark mark = at_mark(s, p, total);
         struct packet *next = next_packet(s, p);
+        if (mark == MARK_STOP)
+            break;
+        size_t have = p->size - p->done, pass = MIN(skip, have);
+        skip -= pass;
+        if (mark == MARK_SKIP || pass == have) {
+            if (!peek)
+                consume(s, p, have, /*whole=*/true);
+            p = next;
+            continue;
+        }
+        bool had_files = p->scm;
+        if (!total || had_files)
+            packet_attach(p, s, m);
+        size_t want = MIN(have - pass, m->uio->remaining);
+        size_t n = take_bytes(s, m, p, p->done + pass, want);
         total += n;
         if (!peek) {
             p->done += n;
@@ -342,7 +592,9 @@ static int64_t take_stream(struct socket *s, struct net_msg *m, struct packet *p
             break;
         p = next;
     }
-    return total;
+    if (peek && s->opt[OPT_PEEK_OFF] >= 0)
+        s->opt[OPT_PEEK_OFF] += total;
+    return total ? total : m->uio->remaining ? -EAGAIN : 0;
 }
 
 static int64_t take_message(struct socket *s, struct net_msg *m, struct packet *p)
@@ -353,8 +605,7 @@ static int64_t take_message(struct socket *s, struct net_msg *m, struct packet *
     if (want < p->size)
         m->out_flags |= MSG_TRUNC;
     int64_t ret = n < want ? -EFAULT : m->flags & MSG_TRUNC ? (int64_t)p->size : (int64_t)n;
-    if (s->type == SOCK_SEQPACKET)
-        m->out_flags |= MSG_EOR;
+    m->out_flags |= MSG_EOR;
     if (!(m->flags & MSG_PEEK))
         consume(s, p, p->size, /*whole=*/true);
     return ret;
@@ -366,38 +617,114 @@ static int64_t recv_once(struct socket *s, struct net_msg *m)
     LOCK_GUARD(&s->recv_lock);
     struct packet *p = first_packet(s, &err);
     if (!p)
-        return err;
+        return err ? err : STREAM_END;
     if (!socket_is_stream(s))
         return take_message(s, m, p);
-    return take_stream(s, m, p);
+    int64_t n = take_stream(s, m, p);
+    if (n != -EAGAIN || first_packet(s, &err))
+        return n;
+    return err ? err : STREAM_END; /* only the mark was there */
 }
 
 static bool readable(struct socket *s)
 {
     LOCK_GUARD(&g_net_lock);
-    return !list_empty(&s->rx) || s->rx_eof || s->shut_read || s->error || s->state == SOCK_CLOSED;
+    return !list_empty(&s->rx) || s->rx_eof || s->shut_read || s->error ||
+           (s->state != SOCK_CONNECTED);
+}
+
+/* A peek has looked at n bytes already, and a mark in front is none of them. */
+static bool more_than(struct socket *s, uint64_t n)
+{
+    LOCK_GUARD(&g_net_lock);
+    if (s->urgent && !s->opt[OPT_OOBINLINE])
+        n++;
+    return s->rx_bytes > n || s->rx_eof || s->shut_read || s->error || s->state != SOCK_CONNECTED;
+}
+
+/* MSG_OOB: the urgent byte, while it has not been taken and is not inline. */
+static int64_t recv_urgent(struct socket *s, struct net_msg *m)
+{
+    lock_acquire(&g_net_lock);
+    int err = 0;
+    char byte = s->urgent_byte;
+    if (s->opt[OPT_OOBINLINE] || !s->urgent || !s->urgent_unread)
+        err = -EINVAL;
+    if (!err && !(m->flags & MSG_PEEK))
+        s->urgent_unread = false;
+    lock_release(&g_net_lock);
+    if (err)
+        return err;
+    m->out_flags |= MSG_OOB;
+    if (!m->uio->remaining) {
+        m->out_flags |= MSG_TRUNC;
+        return 0;
+    }
+    return uio_to_user(m->uio, &byte, 1) ? 1 : -EFAULT;
+}
+
+int stream_at_mark(struct socket *s)
+{
+    LOCK_GUARD(&g_net_lock);
+    struct packet *p = list_first(&s->rx, struct packet, node);
+    return p && p == s->urgent;
+}
+
+/* TCP tells what a read would give; a unix socket all that is there. */
+int stream_unread_locked(struct socket *s)
+{
+    if (!socket_is_stream(s)) {
+        return s->rx_bytes;
+    }
+    uint64_t n = s->rx_bytes;
+    if (s->kind & K_TCP && s->urgent && !s->opt[OPT_OOBINLINE]) {
+        struct packet *p;
+        n = 0;
+        list_for_each(p, &s->rx, node)
+        {
+            if (p == s->urgent)
+                break;
+            n += p->size - p->done;
+        }
+    }
+    return MIN(n, (uint64_t)INT32_MAX);
+}
+
+/* How much must be there before a read returns: SO_RCVLOWAT, MSG_WAITALL. */
+static uint64_t target_of(struct socket *s, struct net_msg *m)
+{
+    uint64_t want = m->uio->remaining;
+    if (!socket_is_stream(s) || (m->flags & MSG_PEEK))
+        return 1;
+    if (!(m->flags & MSG_WAITALL))
+        want = MIN(want, (uint64_t)s->opt[OPT_RCVLOWAT]);
+    return want ? want : 1;
 }
 
 int64_t stream_recv(struct task *t, struct socket *s, struct file *f, struct net_msg *m)
 {
     int64_t total = 0, deadline = socket_deadline(s->rcvtimeo);
     if (m->flags & MSG_OOB)
-        return s->domain == AF_UNIX ? -EOPNOTSUPP : -EINVAL;
+        return s->type == SOCK_SEQPACKET ? -EOPNOTSUPP : recv_urgent(s, m);
+    int64_t target = target_of(s, m);
+    bool peek = m->flags & MSG_PEEK;
+    uint64_t at_offset = peek && s->opt[OPT_PEEK_OFF] > 0 ? s->opt[OPT_PEEK_OFF] : 0;
     for (;;) {
         int64_t n = recv_once(s, m);
-        bool waitall = (m->flags & MSG_WAITALL) && !(m->flags & MSG_PEEK) && socket_is_stream(s);
-        if (n > 0)
-            total += n;
-        if (n > 0 && (!waitall || !m->uio->remaining || m->file_count))
+        if (n == STREAM_END)
             return total;
-        if (n == 0 || (n < 0 && n != -EAGAIN))
+        if (n >= 0)
+            total += n;
+        if (n >= 0 && (total >= target || !m->uio->remaining || m->scm || !socket_is_stream(s)))
+            return total;
+        if (n < 0 && n != -EAGAIN)
             return total ? total : n;
         if (n > 0)
             continue;
         if (socket_nonblocking(f, m->flags))
             return total ? total : -EAGAIN;
         int r = wait_event_mask(t, &s->wq, POLLIN | POLLERR | POLLHUP | POLLRDHUP, deadline,
-                                readable(s));
+                                peek ? more_than(s, at_offset) : readable(s));
         if (r)
             return total ? total : socket_wait_result(r, s->rcvtimeo);
     }

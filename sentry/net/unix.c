@@ -21,9 +21,13 @@ static int unix_init(struct task *t, struct socket *s)
 {
     if (s->protocol != 0 && s->protocol != AF_UNIX)
         return -EPROTONOSUPPORT;
-    return s->type == SOCK_STREAM || s->type == SOCK_DGRAM || s->type == SOCK_SEQPACKET
-               ? 0
-               : -ESOCKTNOSUPPORT;
+    if (s->type == SOCK_RAW)
+        s->type = SOCK_DGRAM;
+    if (s->type != SOCK_STREAM && s->type != SOCK_DGRAM && s->type != SOCK_SEQPACKET)
+        return -ESOCKTNOSUPPORT;
+    s->kind = K_UNIX;
+    s->own_id = peer_id_new(t);
+    return s->own_id ? 0 : -ENOMEM;
 }
 
 static int unix_check(struct socket *s, const struct net_addr *a)
@@ -57,7 +61,7 @@ static struct socket *abstract_find_locked(const struct net_addr *a, int type)
     struct socket *s;
     list_for_each(s, &g_abstract, name_node) if (s->local.size == a->size &&
                                                  !memcmp(&s->local.ss, &a->ss, a->size) &&
-                                                 (!type || s->type == type)) return s;
+                                                 s->type == type) return s;
     return NULL;
 }
 
@@ -66,7 +70,7 @@ static int bind_abstract(struct socket *s, const struct net_addr *a)
     LOCK_GUARD(&g_net_lock);
     if (s->named)
         return -EINVAL;
-    if (abstract_find_locked(a, 0))
+    if (abstract_find_locked(a, s->type))
         return -EADDRINUSE;
     s->local = *a;
     s->named = true;
@@ -102,7 +106,13 @@ static int bind_path(struct task *t, struct socket *s, const struct net_addr *a)
     int err = vfs_bind_socket(t, name, 0777 & ~t->fs->umask, NULL, &at);
     if (err)
         return err == -EEXIST ? -EADDRINUSE : err;
-    LOCK_GUARD(&g_net_lock);
+    lock_acquire(&g_net_lock);
+    if (s->named) { /* another thread has bound it meanwhile */
+        at.dentry->inode->pipe_or_socket = NULL;
+        lock_release(&g_net_lock);
+        path_put(&at);
+        return -EINVAL;
+    }
     s->local = *a;
     /* As Linux: the name that comes back ends with its NUL. */
     s->local.size = UNIX_PATH_OFFSET + strlen(name) + 1;
@@ -112,6 +122,7 @@ static int bind_path(struct task *t, struct socket *s, const struct net_addr *a)
     s->named = true;
     at.dentry->inode->pipe_or_socket = s;
     list_push_back(&g_paths, &s->name_node);
+    lock_release(&g_net_lock);
     return 0;
 }
 
@@ -120,7 +131,7 @@ static int unix_bind(struct task *t, struct socket *s, const struct net_addr *a)
     if (a->ss.ss_family != AF_UNIX)
         return -EINVAL;
     if (a->size == sizeof(sa_family_t))
-        return s->named ? -EINVAL : unix_autobind(t, s);
+        return s->named ? 0 : unix_autobind(t, s);
     int err = unix_check(s, a);
     if (err)
         return err;
@@ -169,7 +180,7 @@ static int unix_find(struct task *t, struct socket *s, const struct net_addr *a,
     if (!is_abstract(a))
         return find_path(t, s, a, out);
     LOCK_GUARD(&g_net_lock);
-    struct socket *found = abstract_find_locked(a, 0);
+    struct socket *found = abstract_find_locked(a, s->type);
     int err = check_found_locked(s, found);
     if (err)
         return err;
@@ -201,9 +212,12 @@ static int format_line(struct socket *s, char *buf, size_t size)
 {
     unsigned n = s->local.size > UNIX_PATH_OFFSET ? s->local.size - UNIX_PATH_OFFSET : 0;
     const char *p = un(&s->local)->sun_path;
-    int len = snprintf(buf, size, "%016lx: %08X %08X %08X %04X %02X %5u ", 0ul, ref_read(&s->ref),
+    int len = snprintf(buf, size, "%016lx: %08X %08X %08X %04X %02X %5lu", 0ul, ref_read(&s->ref),
                        0, s->state == SOCK_LISTENING ? 0x10000 : 0, s->type,
-                       s->state == SOCK_CONNECTED ? 3 : 1, 0);
+                       s->state == SOCK_CONNECTED ? 3 : 1,
+                       s->file ? (unsigned long)s->file->inode->ino : 0);
+    if (n)
+        buf[len++] = ' ';
     for (unsigned i = 0; i < n && len < (int)size - 2; i++)
         if (p[i] || i == 0)
             buf[len++] = p[i] ? p[i] : '@';

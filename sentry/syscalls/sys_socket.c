@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 /* Linux's struct msghdr and mmsghdr as the guest lays them out. */
 struct guest_msghdr {
@@ -22,8 +23,6 @@ struct guest_mmsghdr {
     struct guest_msghdr hdr;
     uint32_t size, pad;
 };
-
-#define CONTROL_MAX 65536 /* sysctl net.core.optmem_max's order of magnitude */
 
 /* ---- addresses
  * ----------------------------------------------------------------------------------------- */
@@ -61,17 +60,52 @@ int64_t sys_socket(struct task *t, const struct sysargs *a)
     return net_socket(t, (int)a->v[0], (int)a->v[1], (int)a->v[2]);
 }
 
-int64_t sys_socketpair(struct task *t, const struct sysargs *a)
+/* As Linux: the descriptors are there, and their numbers stored, before there are sockets. */
+static int pair_room(struct task *t, uint64_t ua)
+{
+    int fds[2] = {0, 0};
+    int taken = 0, n = 0;
+    for (int fd = 0; taken < 2 && fd < (int)MIN(rlimit_get(t->process, RLIMIT_NOFILE),
+                                                (uint64_t)INT32_MAX); fd++, n++) {
+        struct file *f = fdtable_get(t->fds, fd);
+        if (f)
+            file_put(f);
+        else
+            fds[taken++] = fd;
+    }
+    if (taken < 2)
+        return -EMFILE;
+    return uaccess_write(t->mm, uaddr(ua), fds, sizeof(fds)) ? -EFAULT : 0;
+}
+
+static int64_t pair_install(struct task *t, struct file *f[2], bool cloexec, uint64_t ua)
 {
     int fds[2];
-    int64_t err = net_socketpair(t, (int)a->v[0], (int)a->v[1], (int)a->v[2], fds);
-    if (err)
-        return err;
-    if (!uaccess_write(t->mm, uaddr(a->v[3]), fds, sizeof(fds)))
+    fds[0] = fdtable_install(t, f[0], 0, cloexec);
+    if (fds[0] < 0)
+        file_put(f[0]);
+    fds[1] = fds[0] < 0 ? fds[0] : fdtable_install(t, f[1], 0, cloexec);
+    if (fds[1] < 0)
+        file_put(f[1]);
+    if (fds[1] >= 0 && !uaccess_write(t->mm, uaddr(ua), fds, sizeof(fds)))
         return 0;
-    (void)fdtable_close(t, fds[0]);
-    (void)fdtable_close(t, fds[1]);
-    return -EFAULT;
+    if (fds[0] >= 0)
+        (void)fdtable_close(t, fds[0]);
+    if (fds[1] >= 0)
+        (void)fdtable_close(t, fds[1]);
+    return fds[1] < 0 ? fds[1] : -EFAULT;
+}
+
+int64_t sys_socketpair(struct task *t, const struct sysargs *a)
+{
+    struct file *f[2];
+    int type = (int)a->v[1];
+    if (type & ~(0xf | SOCK_CLOEXEC | SOCK_NONBLOCK))
+        return -EINVAL;
+    int64_t err = pair_room(t, a->v[3]);
+    if (!err)
+        err = net_socketpair(t, (int)a->v[0], type, (int)a->v[2], f);
+    return err ? err : pair_install(t, f, type & SOCK_CLOEXEC, a->v[3]);
 }
 
 /* EBADF and ENOTSOCK come before what is wrong with the address. */
@@ -112,11 +146,6 @@ static int64_t accept_common(struct task *t, const struct sysargs *a, int flags)
 {
     struct sockaddr_storage ss;
     unsigned size;
-    int room;
-    if (a->v[1] && uaccess_read_obj(t->mm, &room, uaddr(a->v[2]))) {
-        int err = check_socket(t, (int)a->v[0]);
-        return err ? err : -EFAULT;
-    }
     int64_t fd = net_accept(t, (int)a->v[0], flags, &ss, &size);
     if (fd < 0)
         return fd;
@@ -177,11 +206,17 @@ int64_t sys_setsockopt(struct task *t, const struct sysargs *a)
         return err;
     if (size < 0)
         return -EINVAL;
-    if (size > NET_OPT_MAX)
-        size = NET_OPT_MAX;
-    if (size && uaccess_read(t->mm, value, uaddr(a->v[3]), size))
-        return -EFAULT;
-    return net_setsockopt(t, (int)a->v[0], (int)a->v[1], (int)a->v[2], value, size);
+    unsigned n = MIN((unsigned)size, NET_OPT_MAX);
+    bool fault = n && uaccess_read(t->mm, value, uaddr(a->v[3]), n);
+    return net_setsockopt(t, (int)a->v[0], (int)a->v[1], (int)a->v[2], value, size, fault);
+}
+
+/* Options whose size is not in bytes, or is told when it was too small: SO_GET_FILTER (instructions)
+ * and SO_PEERGROUPS. */
+static unsigned value_bytes(const struct sysargs *a, unsigned size)
+{
+    bool filter = (int)a->v[1] == SOL_SOCKET && (int)a->v[2] == SO_ATTACH_FILTER;
+    return filter ? size * 8 : size;
 }
 
 int64_t sys_getsockopt(struct task *t, const struct sysargs *a)
@@ -197,223 +232,111 @@ int64_t sys_getsockopt(struct task *t, const struct sysargs *a)
         return -EINVAL;
     unsigned size = MIN((unsigned)room, NET_OPT_MAX);
     err = net_getsockopt(t, (int)a->v[0], (int)a->v[1], (int)a->v[2], value, &size);
+    if (err == -ERANGE && uaccess_write_obj(t->mm, uaddr(a->v[4]), &size))
+        return -EFAULT;
     if (err)
         return err;
-    if (size && uaccess_write(t->mm, uaddr(a->v[3]), value, size))
+    unsigned n = room ? value_bytes(a, size) : 0;
+    if (n && uaccess_write(t->mm, uaddr(a->v[3]), value, MIN(n, NET_OPT_MAX)))
         return -EFAULT;
-    return uaccess_write_obj(t->mm, uaddr(a->v[4]), &size);
+    return uaccess_write_obj(t->mm, uaddr(a->v[4]), &size) ? -EFAULT : 0;
 }
 
 /* ---- ancillary data
  * ------------------------------------------------------------------------------------ */
 
-static int take_rights(struct task *t, struct net_msg *m, const char *data, size_t size)
+static int control_import(struct task *t, struct net_msg *m, struct socket *s,
+                          const struct guest_msghdr *h)
 {
-    for (size_t i = 0; i + sizeof(int) <= size; i += sizeof(int)) {
-        int fd;
-        memcpy(&fd, data + i, sizeof(fd));
-        if (m->file_count == NET_SCM_MAX_FDS)
-            return -EINVAL;
-        struct file *f = fdtable_get(t->fds, fd);
-        if (!f)
-            return -EBADF;
-        m->files[m->file_count++] = f;
-    }
-    return 0;
-}
-
-static int take_creds(struct task *t, struct net_msg *m, const char *data, size_t size)
-{
-    const struct cred *c = t->cred;
-    if (size < sizeof(m->creds))
-        return -EINVAL;
-    memcpy(&m->creds, data, sizeof(m->creds));
-    bool pid_ok = m->creds.pid == t->process->vpid || cred_has_cap(c, CAP_SYS_ADMIN);
-    m->creds.pid = task_means_id(t, m->creds.pid);
-    bool uid_ok = m->creds.uid == c->uid || m->creds.uid == c->euid || m->creds.uid == c->suid ||
-                  cred_has_cap(c, CAP_SETUID);
-    bool gid_ok = m->creds.gid == c->gid || m->creds.gid == c->egid || m->creds.gid == c->sgid ||
-                  cred_has_cap(c, CAP_SETGID);
-    m->has_creds = true;
-    return pid_ok && uid_ok && gid_ok ? 0 : -EPERM;
-}
-
-static int control_parse(struct task *t, struct net_msg *m, const char *buf, size_t size)
-{
-    for (size_t at = 0; size - at >= sizeof(struct cmsghdr);) {
-        struct cmsghdr h;
-        memcpy(&h, buf + at, sizeof(h));
-        if (h.cmsg_len < sizeof(h) || h.cmsg_len > size - at)
-            return -EINVAL;
-        const char *data = buf + at + CMSG_ALIGN(sizeof(h));
-        size_t data_size = h.cmsg_len - sizeof(h);
-        int err = 0;
-        if (h.cmsg_level == SOL_SOCKET && h.cmsg_type == SCM_RIGHTS)
-            err = take_rights(t, m, data, data_size);
-        else if (h.cmsg_level == SOL_SOCKET && h.cmsg_type == SCM_CREDENTIALS)
-            err = take_creds(t, m, data, data_size);
-        else if (h.cmsg_level == SOL_SOCKET)
-            err = -EINVAL;
-        if (err)
-            return err;
-        size_t step = CMSG_ALIGN(h.cmsg_len);
-        if (step >= size - at)
-            break;
-        at += step;
-    }
-    return 0;
-}
-
-static int control_import(struct task *t, struct net_msg *m, const struct guest_msghdr *h)
-{
-    if (!h->control || h->control_size < sizeof(struct cmsghdr))
+    if (h->control_size > INT32_MAX)
+        return -ENOBUFS;
+    if (!h->control_size)
         return 0;
-    if (h->control_size > CONTROL_MAX)
+    if (h->control_size > NET_CONTROL_MAX)
         return -ENOBUFS;
     char *buf = malloc(h->control_size);
     if (!buf)
         return -ENOBUFS;
-    int err = uaccess_read(t->mm, buf, uaddr(h->control), h->control_size);
+    int err = uaccess_read(t->mm, buf, uaddr(h->control), h->control_size) ? -EFAULT : 0;
     if (!err)
-        err = control_parse(t, m, buf, h->control_size);
+        err = net_control_parse(t, s, m, buf, h->control_size);
     free(buf);
     return err;
-}
-
-struct control_out {
-    struct task *t;
-    uint64_t at, left; /* guest address and room */
-    uint64_t used;
-    int *out_flags;
-};
-
-static int control_put(struct control_out *o, int type, const void *data, size_t size)
-{
-    char buf[CMSG_SPACE(NET_SCM_MAX_FDS * sizeof(int))] = {0};
-    struct cmsghdr h = {.cmsg_len = CMSG_LEN(size), .cmsg_level = SOL_SOCKET, .cmsg_type = type};
-    memcpy(buf, &h, sizeof(h));
-    memcpy(buf + CMSG_ALIGN(sizeof(h)), data, size);
-    uint64_t n = MIN(CMSG_SPACE(size), o->left);
-    if (uaccess_write(o->t->mm, uaddr(o->at), buf, n))
-        return -EFAULT;
-    o->at += n;
-    o->left -= n;
-    o->used += n;
-    return 0;
-}
-
-static int put_rights(struct control_out *o, struct net_msg *m)
-{
-    int fds[NET_SCM_MAX_FDS];
-    unsigned n = 0, room = o->left < sizeof(struct cmsghdr)
-                               ? 0
-                               : (o->left - sizeof(struct cmsghdr)) / sizeof(int);
-    while (n < m->file_count && n < room) {
-        int fd = fdtable_install(o->t, m->files[n], 0, m->flags & MSG_CMSG_CLOEXEC);
-        if (fd < 0)
-            break;
-        fds[n++] = fd;
-    }
-    for (unsigned i = n; i < m->file_count; i++)
-        file_put(m->files[i]);
-    if (n < m->file_count)
-        *o->out_flags |= MSG_CTRUNC;
-    m->file_count = 0;
-    return n ? control_put(o, SCM_RIGHTS, fds, n * sizeof(int)) : 0;
-}
-
-static int control_export(struct task *t, struct net_msg *m, const struct guest_msghdr *h,
-                          uint64_t *used)
-{
-    struct control_out o = {.t = t,
-                            .at = h->control,
-                            .left = h->control ? h->control_size : 0,
-                            .out_flags = &m->out_flags};
-    int err = 0;
-    if (m->has_creds) {
-        m->creds.pid = task_sees_id(t, m->creds.pid);
-        if (o.left >= CMSG_LEN(sizeof(m->creds)))
-            err = control_put(&o, SCM_CREDENTIALS, &m->creds, sizeof(m->creds));
-        else
-            m->out_flags |= MSG_CTRUNC;
-    }
-    if (!err && m->file_count)
-        err = put_rights(&o, m);
-    *used = o.used;
-    return err;
-}
-
-static void files_drop(struct net_msg *m)
-{
-    for (unsigned i = 0; i < m->file_count; i++)
-        file_put(m->files[i]);
-    m->file_count = 0;
 }
 
 /* ---- messages
  * ------------------------------------------------------------------------------------------ */
 
-static int64_t send_one(struct task *t, struct file *f, struct socket *s,
-                        const struct guest_msghdr *h, int flags)
+static int msghdr_check(struct guest_msghdr *h)
+{
+    if (!h->name)
+        h->name_size = 0;
+    if ((int)h->name_size < 0)
+        return -EINVAL;
+    h->name_size = MIN(h->name_size, (unsigned)sizeof(struct sockaddr_storage));
+    return h->iov_count > UIO_MAX_SEGS ? -EMSGSIZE : 0;
+}
+
+static int64_t send_one(struct task *t, struct file *f, struct socket *s, struct guest_msghdr *h,
+                        int flags)
 {
     struct uio u;
-    struct net_msg *m = calloc(1, sizeof(*m));
-    if (!m)
-        return -ENOMEM;
-    int64_t ret = h->iov_count > UIO_MAX_SEGS ? -EMSGSIZE
-                                              : uio_import(&u, t->mm, uaddr(h->iov), h->iov_count);
-    if (ret == 0) {
-        m->uio = &u;
-        m->flags = flags;
-        m->addr_size = h->name ? h->name_size : 0;
-        ret = m->addr_size ? addr_import(t, h->name, m->addr_size, &m->addr) : 0;
-        if (ret == 0)
-            ret = control_import(t, m, h);
-        if (ret == 0)
-            ret = net_sendmsg(t, s, f, m);
-        uio_free(&u);
-    }
-    files_drop(m);
-    free(m);
+    struct net_msg m;
+    int64_t ret = msghdr_check(h);
+    if (!ret)
+        ret = uio_import(&u, t->mm, uaddr(h->iov), h->iov_count);
+    if (ret)
+        return ret;
+    net_msg_init(&m, &u, flags);
+    m.addr_size = h->name_size;
+    ret = m.addr_size ? addr_import(t, h->name, m.addr_size, &m.addr) : 0;
+    if (ret == 0)
+        ret = control_import(t, &m, s, h);
+    if (ret == 0)
+        ret = net_sendmsg(t, s, f, &m);
+    net_msg_release(&m);
+    uio_free(&u);
     return ret;
 }
 
 static int64_t recv_finish(struct task *t, struct net_msg *m, struct guest_msghdr *h)
 {
-    uint64_t used = 0;
     unsigned n = MIN(m->addr_size, h->name_size);
-    int err = control_export(t, m, h, &used);
-    if (!err && h->name && n)
-        err = uaccess_write(t->mm, uaddr(h->name), &m->addr, n);
-    h->name_size = m->addr_size;
-    h->control_size = used;
+    net_control_finish(t, m);
+    if (m->control_size && uaccess_write(t->mm, uaddr(h->control), m->control, m->control_size))
+        return -EFAULT;
+    if (h->name && n && uaccess_write(t->mm, uaddr(h->name), &m->addr, n))
+        return -EFAULT;
+    if (h->name)
+        h->name_size = m->addr_size;
+    h->control_size = m->control_size;
     h->flags = m->out_flags | (m->flags & MSG_CMSG_CLOEXEC);
-    return err;
+    return 0;
 }
+
+#define CONTROL_IN_MAX 4096 /* more than all that one receive can tell */
 
 static int64_t recv_one(struct task *t, struct file *f, struct socket *s, struct guest_msghdr *h,
                         int flags)
 {
     struct uio u;
-    if ((int)h->name_size < 0)
-        return -EINVAL;
-    struct net_msg *m = calloc(1, sizeof(*m));
-    if (!m)
-        return -ENOMEM;
-    int64_t ret = h->iov_count > UIO_MAX_SEGS ? -EMSGSIZE
-                                              : uio_import(&u, t->mm, uaddr(h->iov), h->iov_count);
-    if (ret == 0) {
-        m->uio = &u;
-        m->flags = flags;
-        ret = net_recvmsg(t, s, f, m);
-        if (ret >= 0) {
-            int64_t err = recv_finish(t, m, h);
-            ret = err ? err : ret;
-        }
-        uio_free(&u);
+    struct net_msg m;
+    char control[CONTROL_IN_MAX];
+    int64_t ret = msghdr_check(h);
+    if (!ret)
+        ret = uio_import(&u, t->mm, uaddr(h->iov), h->iov_count);
+    if (ret)
+        return ret;
+    net_msg_init(&m, &u, flags);
+    m.control = h->control ? control : NULL;
+    m.control_room = h->control ? MIN(h->control_size, (uint64_t)sizeof(control)) : 0;
+    ret = net_recvmsg(t, s, f, &m);
+    if (ret >= 0) {
+        int64_t err = recv_finish(t, &m, h);
+        ret = err ? err : ret;
     }
-    files_drop(m);
-    free(m);
+    net_msg_release(&m);
+    uio_free(&u);
     return ret;
 }
 
@@ -421,24 +344,20 @@ int64_t sys_sendto(struct task *t, const struct sysargs *a)
 {
     struct file *f;
     struct socket *s;
-    struct net_msg *m;
+    struct net_msg m;
     struct uio u;
     int64_t ret = net_socket_of(t, (int)a->v[0], &f, &s);
     if (ret)
         return ret;
-    m = calloc(1, sizeof(*m));
-    ret = m ? 0 : -ENOMEM;
-    if (m && a->v[4]) {
-        ret = addr_import(t, a->v[4], a->v[5], &m->addr);
-        m->addr_size = a->v[5];
+    uio_init_user(&u, t->mm, uaddr(a->v[1]), MIN(a->v[2], (uint64_t)UIO_MAX_BYTES));
+    net_msg_init(&m, &u, (int)a->v[3]);
+    if (a->v[4]) {
+        ret = addr_import(t, a->v[4], a->v[5], &m.addr);
+        m.addr_size = a->v[5];
     }
-    if (ret == 0) {
-        uio_init_user(&u, t->mm, uaddr(a->v[1]), MIN(a->v[2], (uint64_t)UIO_MAX_BYTES));
-        m->uio = &u;
-        m->flags = (int)a->v[3];
-        ret = net_sendmsg(t, s, f, m);
-    }
-    free(m);
+    if (ret == 0)
+        ret = net_sendmsg(t, s, f, &m);
+    net_msg_release(&m);
     file_put(f);
     return ret;
 }
@@ -447,24 +366,19 @@ int64_t sys_recvfrom(struct task *t, const struct sysargs *a)
 {
     struct file *f;
     struct socket *s;
+    struct net_msg m;
     struct uio u;
     int64_t ret = net_socket_of(t, (int)a->v[0], &f, &s);
     if (ret)
         return ret;
-    struct net_msg *m = calloc(1, sizeof(*m));
-    ret = m ? 0 : -ENOMEM;
-    if (m) {
-        uio_init_user(&u, t->mm, uaddr(a->v[1]), MIN(a->v[2], (uint64_t)UIO_MAX_BYTES));
-        m->uio = &u;
-        m->flags = (int)a->v[3];
-        ret = net_recvmsg(t, s, f, m);
-        files_drop(m); /* recvfrom has no place for descriptors: they are closed */
-    }
+    uio_init_user(&u, t->mm, uaddr(a->v[1]), MIN(a->v[2], (uint64_t)UIO_MAX_BYTES));
+    net_msg_init(&m, &u, (int)a->v[3]);
+    ret = net_recvmsg(t, s, f, &m);
+    net_msg_release(&m); /* recvfrom has no place for descriptors: they are closed */
     if (ret >= 0 && a->v[4]) {
-        int err = addr_export(t, a->v[4], a->v[5], &m->addr, m->addr_size);
+        int err = addr_export(t, a->v[4], a->v[5], &m.addr, m.addr_size);
         ret = err ? err : ret;
     }
-    free(m);
     file_put(f);
     return ret;
 }
@@ -474,6 +388,8 @@ int64_t sys_sendmsg(struct task *t, const struct sysargs *a)
     struct guest_msghdr h;
     struct file *f;
     struct socket *s;
+    if ((unsigned)a->v[2] & 0x80000000) /* MSG_CMSG_COMPAT */
+        return -EINVAL;
     int64_t ret = net_socket_of(t, (int)a->v[0], &f, &s);
     if (ret)
         return ret;
@@ -483,17 +399,32 @@ int64_t sys_sendmsg(struct task *t, const struct sysargs *a)
     return ret;
 }
 
+/* What comes back of a header: the size of the name, if there is room for one, flags, and the size
+ * of the control messages. */
+static int msghdr_export(struct task *t, uint64_t at, const struct guest_msghdr *h)
+{
+    if ((h->name && uaccess_write_obj(
+                        t->mm, uaddr(at + offsetof(struct guest_msghdr, name_size)), &h->name_size)) ||
+        uaccess_write_obj(t->mm, uaddr(at + offsetof(struct guest_msghdr, flags)), &h->flags) ||
+        uaccess_write_obj(t->mm, uaddr(at + offsetof(struct guest_msghdr, control_size)),
+                          &h->control_size))
+        return -EFAULT;
+    return 0;
+}
+
 int64_t sys_recvmsg(struct task *t, const struct sysargs *a)
 {
     struct guest_msghdr h;
     struct file *f;
     struct socket *s;
+    if ((unsigned)a->v[2] & 0x80000000)
+        return -EINVAL;
     int64_t ret = net_socket_of(t, (int)a->v[0], &f, &s);
     if (ret)
         return ret;
     ret =
         uaccess_read_obj(t->mm, &h, uaddr(a->v[1])) ? -EFAULT : recv_one(t, f, s, &h, (int)a->v[2]);
-    if (ret >= 0 && uaccess_write_obj(t->mm, uaddr(a->v[1]), &h))
+    if (ret >= 0 && msghdr_export(t, a->v[1], &h))
         ret = -EFAULT;
     file_put(f);
     return ret;
@@ -502,29 +433,45 @@ int64_t sys_recvmsg(struct task *t, const struct sysargs *a)
 /* ---- many messages
  * ------------------------------------------------------------------------------------- */
 
+static int64_t many_one(struct task *t, struct file *f, struct socket *s, uint64_t at, bool send,
+                        int flags)
+{
+    struct guest_mmsghdr h;
+    if (uaccess_read_obj(t->mm, &h, uaddr(at)))
+        return -EFAULT;
+    int64_t ret = send ? send_one(t, f, s, &h.hdr, flags)
+                       : recv_one(t, f, s, &h.hdr, flags & ~MSG_WAITFORONE);
+    if (ret < 0)
+        return ret;
+    h.size = ret;
+    if (!send && msghdr_export(t, at, &h.hdr))
+        return -EFAULT;
+    return uaccess_write_obj(t->mm, uaddr(at + offsetof(struct guest_mmsghdr, size)), &h.size)
+               ? -EFAULT
+               : 0;
+}
+
+/* An error after the first message is kept for the next call, if it is one that stays. */
 static int64_t many(struct task *t, const struct sysargs *a, bool send, int64_t deadline)
 {
     struct file *f;
     struct socket *s;
     unsigned count = MIN((unsigned)a->v[2], (unsigned)UIO_MAX_SEGS), done = 0;
     int flags = (int)a->v[3];
+    if ((unsigned)flags & 0x80000000)
+        return -EINVAL;
     int64_t ret = net_socket_of(t, (int)a->v[0], &f, &s);
     if (ret)
         return ret;
-    for (; done < count && time_now() <= deadline; done++) {
-        struct guest_mmsghdr h;
-        uint64_t at = a->v[1] + done * sizeof(h);
-        ret = uaccess_read_obj(t->mm, &h, uaddr(at)) ? -EFAULT
-              : send                                 ? send_one(t, f, s, &h.hdr, flags)
-                     : recv_one(t, f, s, &h.hdr, flags & ~MSG_WAITFORONE);
-        if (ret < 0)
-            break;
-        h.size = ret;
-        ret = uaccess_write_obj(t->mm, uaddr(at), &h) ? -EFAULT : 0;
+    while (done < count && ret == 0) {
+        ret = many_one(t, f, s, a->v[1] + done * sizeof(struct guest_mmsghdr), send, flags);
         if (ret)
             break;
+        done++;
         if (!send && (flags & MSG_WAITFORONE))
             flags |= MSG_DONTWAIT;
+        if (time_now() > deadline)
+            break;
     }
     file_put(f);
     return done ? done : ret;
@@ -535,17 +482,22 @@ int64_t sys_sendmmsg(struct task *t, const struct sysargs *a)
     return many(t, a, /*send=*/true, DEADLINE_NONE);
 }
 
+/* As recvmmsg(2) and its BUGS: the timeout is looked at after each message only. */
 int64_t sys_recvmmsg(struct task *t, const struct sysargs *a)
 {
     struct timespec ts;
     int64_t ns, deadline = DEADLINE_NONE;
-    if (a->v[4]) {
-        if (uaccess_read_obj(t->mm, &ts, uaddr(a->v[4])))
-            return -EFAULT;
-        int err = time_from_timespec(&ts, &ns);
-        if (err)
-            return err;
-        deadline = time_after(ns);
-    }
-    return many(t, a, /*send=*/false, deadline);
+    if (!a->v[4])
+        return many(t, a, /*send=*/false, deadline);
+    if (uaccess_read_obj(t->mm, &ts, uaddr(a->v[4])))
+        return -EFAULT;
+    int err = time_from_timespec(&ts, &ns);
+    if (err)
+        return err;
+    deadline = time_after(ns);
+    int64_t done = many(t, a, /*send=*/false, deadline);
+    if (done < 0)
+        return done;
+    time_to_timespec(MAX(deadline - time_now(), (int64_t)0), &ts);
+    return uaccess_write_obj(t->mm, uaddr(a->v[4]), &ts) ? -EFAULT : done;
 }

@@ -1,0 +1,30 @@
+/* The numbers of /proc/sys/net that sockets look at. */
+#include "net/net_priv.h"
+
+struct net_knob g_net_knobs[NET_KNOB_COUNT] = {
+    [NET_SOMAXCONN_KNOB] = {NET_SOMAXCONN, 0, INT32_MAX},
+    [NET_RMEM_DEFAULT] = {212992, 2304, INT32_MAX},
+    [NET_RMEM_MAX] = {212992, 2304, INT32_MAX},
+    [NET_WMEM_DEFAULT] = {212992, 4608, INT32_MAX},
+    [NET_WMEM_MAX] = {212992, 4608, INT32_MAX},
+    [NET_PORT_FIRST] = {32768, 1, 65535},
+    [NET_PORT_LAST] = {60999, 1, 65535},
+    [NET_PING_GROUP_FIRST] = {1, 0, UINT32_MAX},
+    [NET_PING_GROUP_LAST] = {0, 0, UINT32_MAX},
+    [NET_UNPRIVILEGED_PORT] = {1024, 0, 65535},
+    [NET_DEFAULT_TTL] = {64, 1, 255},
+    [NET_NONLOCAL_BIND] = {0, 0, 1},
+    [NET_BINDV6ONLY] = {0, 0, 1},
+    [NET_UNIX_QLEN] = {512, 0, INT32_MAX},
+    [NET_TCP_RMEM_MIN] = {4096, 1, INT32_MAX},
+    [NET_TCP_RMEM] = {131072, 1, INT32_MAX},
+    [NET_TCP_RMEM_MAX] = {6291456, 1, INT32_MAX},
+    [NET_TCP_WMEM_MIN] = {4096, 1, INT32_MAX},
+    [NET_TCP_WMEM] = {16384, 1, INT32_MAX},
+    [NET_TCP_WMEM_MAX] = {4194304, 1, INT32_MAX},
+    [NET_FIN_TIMEOUT] = {60, 0, INT32_MAX},
+    [NET_KEEPALIVE_TIME] = {7200, 1, 32767},
+    [NET_KEEPALIVE_INTVL] = {75, 1, 32767},
+    [NET_KEEPALIVE_PROBES] = {9, 1, 127},
+    [NET_SYN_RETRIES] = {6, 1, 127},
+};
