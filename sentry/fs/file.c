@@ -66,7 +66,7 @@ static void file_destroy(struct file *f)
     if (f->mode & FMODE_EXEC)
         inode_write_allow(f->inode);
     if (f->inode && !(f->mode & FMODE_PATH))
-        file_open_counts_put(f->inode, f->mode);
+        file_open_counts_put(f->path.mnt, f->inode, f->mode);
     file_free(f);
 }
 
@@ -130,7 +130,7 @@ int file_new_inode(struct inode *inode, unsigned flags, const char *name, struct
     f->ops = inode->file_ops;
     r = d ? 0 : -ENOMEM;
     if (!r)
-        r = file_open_counts_get(inode, f->mode);
+        r = file_open_counts_get(NULL, inode, f->mode);
     if (r) {
         if (d)
             dentry_put(d);
@@ -197,7 +197,8 @@ void file_accessed(struct file *f)
     }
     struct timespec now;
     clock_gettime(CLOCK_REALTIME_COARSE, &now);
-    if (!relatime_due(i, now.tv_sec))
+    bool strict = f->path.mnt && !(mount_flags(f->path.mnt) & MS_RELATIME);
+    if (!strict && !relatime_due(i, now.tv_sec))
         return;
     LOCK_GUARD(&i->lock);
     i->atime = now;

@@ -19,6 +19,7 @@
 
 static struct task *g_t;
 static struct superblock *g_lower; /* of the overlay */
+static struct user_ns g_user_ns = {.ns = {.ref = {.count = 1}}};
 
 /* ---- a task of straw ---- */
 
@@ -28,6 +29,7 @@ static struct cred *cred_make(uint32_t uid, uint64_t caps)
     ref_init(&c->ref);
     c->uid = c->euid = c->suid = c->fsuid = c->gid = c->egid = c->sgid = c->fsgid = uid;
     c->cap_effective = c->cap_permitted = caps;
+    c->user_ns = &g_user_ns;
     return c;
 }
 
@@ -51,6 +53,7 @@ static struct task *task_make(struct mount_ns *ns)
 static int mount_root(struct superblock *sb)
 {
     struct mount_ns *ns;
+    g_kernel.root_user_ns = &g_user_ns;
     assert_int_equal(mount_ns_new(sb, 0, "test", &ns), 0);
     superblock_put(sb);
     g_t = task_make(ns);

@@ -17,6 +17,7 @@
 struct lock g_mount_lock = LOCK_INITIALIZER(LR_MOUNT);
 static struct mount *g_mounts[MOUNT_BUCKETS]; /* lock: LR_DCACHE */
 static int g_next_id = 20;                    /* atomic */
+#define UNIQUE_ID_BASE (1ull << 31) /* where Linux begins, too */
 
 static struct mount **bucket_of(const struct mount *parent, const struct dentry *at)
 {
@@ -69,9 +70,11 @@ struct mount *mount_new(struct superblock *sb, struct dentry *root, unsigned fla
     m->flags = flags;
     m->source = copy;
     m->id = __atomic_fetch_add(&g_next_id, 1, __ATOMIC_RELAXED);
-    m->propagation = MS_PRIVATE;
+    m->unique_id = UNIQUE_ID_BASE + m->id;
     list_init(&m->children);
     list_node_init(&m->sibling);
+    list_node_init(&m->peer_node);
+    list_node_init(&m->slave_node);
     return m;
 }
 
@@ -100,6 +103,14 @@ void superblock_unhold(struct superblock *sb)
 }
 
 void mount_put(struct mount *m)
+{
+    if (__atomic_load_n(&m->expiry_mark, __ATOMIC_RELAXED))
+        __atomic_store_n(&m->expiry_mark, false, __ATOMIC_RELAXED);
+    mount_put_quiet(m);
+}
+
+/* The last one, too: it is in no group any more. */
+void mount_put_quiet(struct mount *m)
 {
     if (!ref_put(&m->ref))
         return;
@@ -132,6 +143,33 @@ int path_want_write(const struct path *p)
     if (p->dentry && p->dentry->sb->read_only)
         return -EROFS;
     return p->mnt && (mount_flags(p->mnt) & MS_RDONLY) ? -EROFS : 0;
+}
+
+int mount_writer_get(struct mount *m)
+{
+    if (!m)
+        return 0;
+    __atomic_add_fetch(&m->writers, 1, __ATOMIC_SEQ_CST);
+    if (!(__atomic_load_n(&m->flags, __ATOMIC_SEQ_CST) & MS_RDONLY))
+        return 0;
+    mount_writer_put(m);
+    return -EROFS;
+}
+
+void mount_writer_put(struct mount *m)
+{
+    if (m)
+        __atomic_sub_fetch(&m->writers, 1, __ATOMIC_SEQ_CST);
+}
+
+bool mount_super_has_writers(struct superblock *sb)
+{
+    LOCK_GUARD(&g_dcache_lock);
+    for (unsigned i = 0; i < MOUNT_BUCKETS; i++)
+        for (struct mount *m = g_mounts[i]; m; m = m->hash_next)
+            if (m->sb == sb && __atomic_load_n(&m->writers, __ATOMIC_SEQ_CST))
+                return true;
+    return false;
 }
 
 /* ---- the tree ---- */
@@ -168,9 +206,45 @@ void mount_graft_locked(struct mount *m, const struct path *p)
     mount_set_ns_locked(m, p->mnt->ns);
 }
 
+void mount_tuck_locked(struct mount *m, const struct path *p)
+{
+    lock_acquire(&g_dcache_lock);
+    struct mount *above = mount_at_locked(p->mnt, p->dentry);
+    lock_release(&g_dcache_lock);
+    mount_graft_locked(m, p);
+    if (!above)
+        return;
+    mount_hash_del(above);
+    list_del(&above->sibling);
+    mount_graft_locked(above, &(struct path){m, m->root});
+    dentry_put(p->dentry); /* its former links; neither is the last reference */
+    mount_put_quiet(p->mnt);
+    mount_put_quiet(above);
+}
+
+bool mount_reachable_locked(const struct path *p, const struct path *root)
+{
+    struct mount *m = p->mnt;
+    struct dentry *d = p->dentry;
+    while (m != root->mnt && m->parent) {
+        d = m->mountpoint;
+        m = m->parent;
+    }
+    return m == root->mnt && dcache_is_ancestor(root->dentry, d);
+}
+
+static void ns_move_locked(struct mount *m, struct mount_ns *ns)
+{
+    if (m->ns)
+        m->ns->count--;
+    __atomic_store_n(&m->ns, ns, __ATOMIC_RELAXED);
+    if (ns)
+        ns->count++;
+}
+
 void mount_set_ns_locked(struct mount *m, struct mount_ns *ns)
 {
-    m->ns = ns;
+    ns_move_locked(m, ns);
     struct mount *child;
     list_for_each(child, &m->children, sibling) mount_set_ns_locked(child, ns);
 }
@@ -189,7 +263,10 @@ void mount_detach_locked(struct mount *m, struct list *doomed)
     struct path at = {m->parent, m->mountpoint};
     if (m->parent)
         mount_hash_del(m);
-    m->ns = NULL;
+    if (m->ns && m->ns->root == m)
+        m->ns->root = NULL;
+    ns_move_locked(m, NULL);
+    prop_private_locked(m);
     list_del(&m->sibling);
     list_push_back(doomed, &m->sibling);
     m->detached_from = at;
@@ -206,37 +283,82 @@ void mount_put_doomed(struct list *doomed)
     }
 }
 
-int mount_clone_locked(struct mount *m, struct dentry *root, bool recursive, struct mount **out)
+static int clone_children_locked(struct mount *m, struct mount *copy, int what,
+                                 enum mount_copy_mode mode)
+{
+    struct mount *child, *sub;
+    list_for_each(child, &m->children, sibling)
+    {
+        if (!dcache_is_ancestor(copy->root, child->mountpoint) ||
+            (child->unbindable && what != MOUNT_CLONE_ALL))
+            continue;
+        int r = mount_clone_locked(child, child->root, what, mode, &sub);
+        if (r)
+            return r;
+        mount_graft_locked(sub, &(struct path){copy, child->mountpoint});
+        mount_put_quiet(sub);
+    }
+    return 0;
+}
+
+int mount_clone_locked(struct mount *m, struct dentry *root, int what, enum mount_copy_mode mode,
+                       struct mount **out)
 {
     struct mount *copy = mount_new(m->sb, root, mount_flags(m), m->source);
     if (!copy)
         return -ENOMEM;
-    copy->propagation = m->propagation;
-    struct mount *child;
-    if (recursive)
-        list_for_each(child, &m->children, sibling)
-        {
-            struct mount *sub;
-            if (!dcache_is_ancestor(root, child->mountpoint))
-                continue;
-            int r = mount_clone_locked(child, child->root, true, &sub);
-            if (r) {
-                struct list doomed = LIST_INIT(doomed);
-                mount_detach_locked(copy, &doomed);
-                mount_put_doomed(&doomed);
-                return r;
-            }
-            mount_graft_locked(sub, &(struct path){copy, child->mountpoint});
-            mount_put(sub);
-        }
+    copy->locked = m->locked;
+    copy->locked_flags = m->locked_flags;
+    int r = prop_inherit_locked(copy, m, mode);
+    if (!r && what != MOUNT_CLONE_ONE)
+        r = clone_children_locked(m, copy, what, mode);
+    if (r) {
+        struct list doomed = LIST_INIT(doomed);
+        mount_detach_locked(copy, &doomed);
+        mount_put_doomed(&doomed); /* not the last of their superblocks: the originals live */
+        return r;
+    }
     *out = copy;
     return 0;
+}
+
+static struct mount *mounted_at_locked(const struct dentry *d, const struct mount_ns *ns)
+{
+    for (unsigned i = 0; i < MOUNT_BUCKETS; i++)
+        for (struct mount *m = g_mounts[i]; m; m = m->hash_next)
+            if (m->mountpoint == d && (!ns || __atomic_load_n(&m->ns, __ATOMIC_RELAXED) == ns))
+                return m;
+    return NULL;
+}
+
+bool mount_is_local(struct mount *in, const struct dentry *d)
+{
+    LOCK_GUARD(&g_dcache_lock);
+    return mounted_at_locked(d, in ? __atomic_load_n(&in->ns, __ATOMIC_RELAXED) : NULL);
+}
+
+void mount_dentry_gone(struct dentry *d)
+{
+    if (!__atomic_load_n(&d->mounted, __ATOMIC_RELAXED))
+        return;
+    struct list doomed = LIST_INIT(doomed);
+    lock_acquire(&g_mount_lock);
+    for (struct mount *m;;) {
+        lock_acquire(&g_dcache_lock);
+        m = mounted_at_locked(d, NULL);
+        lock_release(&g_dcache_lock);
+        if (!m)
+            break;
+        mount_detach_locked(m, &doomed);
+    }
+    lock_release(&g_mount_lock);
+    mount_put_doomed(&doomed);
 }
 
 int mount_attach(struct mount_ns *ns, const struct path *at, struct superblock *sb,
                  struct dentry *root, unsigned flags, const char *source)
 {
-    struct mount *m = mount_new(sb, root ? root : sb->root, flags, source);
+    struct mount *m = mount_new(sb, root ? root : sb->root, flags | MS_RELATIME, source);
     if (!m)
         return -ENOMEM;
     lock_acquire(&g_mount_lock);
@@ -250,155 +372,4 @@ int mount_attach(struct mount_ns *ns, const struct path *at, struct superblock *
     lock_release(&g_mount_lock);
     mount_put(m);
     return r;
-}
-
-/* ---- namespaces ---- */
-
-static void mount_ns_free(struct ns *base)
-{
-    struct mount_ns *ns = container_of(base, struct mount_ns, ns);
-    struct list doomed = LIST_INIT(doomed);
-    lock_acquire(&g_mount_lock);
-    if (ns->root)
-        mount_detach_locked(ns->root, &doomed);
-    lock_release(&g_mount_lock);
-    mount_put_doomed(&doomed);
-    free(ns);
-}
-
-/* The caller's root and working directory become the root of the namespace, as what is mounted
- * there last shows it. */
-static int mount_ns_enter(struct task *t, struct ns *base, struct ns_switch *sw)
-{
-    struct mount_ns *ns = container_of(base, struct mount_ns, ns);
-    const struct cred *c = sw->cred ? sw->cred : t->cred;
-    if (!cred_capable(c, base->owner, CAP_SYS_ADMIN) ||
-        !cred_capable(c, c->user_ns, CAP_SYS_CHROOT) || !cred_capable(c, c->user_ns, CAP_SYS_ADMIN))
-        return -EPERM;
-    if (fs_struct_is_shared(t->fs))
-        return -EINVAL;
-    lock_acquire(&g_mount_lock);
-    struct path top = {.mnt = ns->root, .dentry = ns->root->root};
-    lock_acquire(&g_dcache_lock);
-    mount_follow_down_locked(&top);
-    lock_release(&g_dcache_lock);
-    path_get(&top);
-    lock_release(&g_mount_lock);
-    struct path again = top;
-    path_get(&again);
-    fs_struct_set_root(sw->fs, &top);
-    fs_struct_set_cwd(sw->fs, &again);
-    mount_ns_get(ns);
-    sw->mount_ns = ns;
-    return 0;
-}
-
-static const struct ns_ops g_mount_ns_ops = {.kind = NS_MNT,
-                                             .name = "mnt",
-                                             .clone_flag = CLONE_NEWNS,
-                                             .free = mount_ns_free,
-                                             .enter = mount_ns_enter};
-
-static struct mount_ns *ns_alloc(struct user_ns *owner)
-{
-    struct mount_ns *ns = calloc(1, sizeof(*ns));
-    if (ns)
-        ns_init(&ns->ns, &g_mount_ns_ops, owner);
-    return ns;
-}
-
-void mount_ns_get(struct mount_ns *ns)
-{
-    ns_get(&ns->ns);
-}
-
-void mount_ns_put(struct mount_ns *ns)
-{
-    ns_put(&ns->ns);
-}
-
-int mount_ns_new(struct superblock *root_sb, unsigned flags, const char *source,
-                 struct mount_ns **out)
-{
-    struct mount_ns *ns = ns_alloc(g_kernel.root_user_ns);
-    struct mount *m = ns ? mount_new(root_sb, root_sb->root, flags, source) : NULL;
-    if (!m) {
-        ns_put(ns ? &ns->ns : NULL);
-        return -ENOMEM;
-    }
-    ns->root = m;
-    m->ns = ns;
-    *out = ns;
-    return 0;
-}
-
-int mount_ns_copy(struct mount_ns *src, struct user_ns *owner, struct mount_ns **out)
-{
-    struct mount_ns *ns = ns_alloc(owner);
-    if (!ns)
-        return -ENOMEM;
-    lock_acquire(&g_mount_lock);
-    int r = mount_clone_locked(src->root, src->root->root, /*recursive=*/true, &ns->root);
-    if (!r)
-        mount_set_ns_locked(ns->root, ns);
-    lock_release(&g_mount_lock);
-    if (r)
-        mount_ns_put(ns);
-    else
-        *out = ns;
-    return r;
-}
-
-static void for_each_locked(struct mount *m, void (*fn)(struct mount *, void *), void *arg)
-{
-    fn(m, arg);
-    struct mount *child;
-    list_for_each(child, &m->children, sibling) for_each_locked(child, fn, arg);
-}
-
-void mount_for_each(struct mount_ns *ns, void (*fn)(struct mount *m, void *arg), void *arg)
-{
-    LOCK_GUARD(&g_mount_lock);
-    for_each_locked(ns->root, fn, arg);
-}
-
-/* The mount in copy that stands where m stands in the tree below from: same shape by construction.
- */
-static struct mount *counterpart_locked(struct mount *from, struct mount *copy, struct mount *m)
-{
-    if (from == m)
-        return copy;
-    struct mount *child;
-    list_for_each(child, &from->children, sibling)
-    {
-        struct mount *sub = mount_at_locked(copy, child->mountpoint);
-        struct mount *found = sub ? counterpart_locked(child, sub, m) : NULL;
-        if (found)
-            return found;
-    }
-    return NULL;
-}
-
-static void remap_path(struct mount_ns *from, struct mount_ns *to, struct path *p)
-{
-    lock_acquire(&g_mount_lock);
-    lock_acquire(&g_dcache_lock);
-    struct mount *m = counterpart_locked(from->root, to->root, p->mnt);
-    lock_release(&g_dcache_lock);
-    struct mount *old = NULL;
-    if (m) {
-        mount_get(m);
-        old = p->mnt;
-        p->mnt = m;
-    }
-    lock_release(&g_mount_lock);
-    if (old)
-        mount_put(old);
-}
-
-/* fs is not shared with anyone yet. */
-void mount_ns_remap_fs(struct mount_ns *from, struct mount_ns *to, struct fs_struct *fs)
-{
-    remap_path(from, to, &fs->root);
-    remap_path(from, to, &fs->cwd);
 }

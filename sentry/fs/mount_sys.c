@@ -1,7 +1,4 @@
-/* mount(2), umount2(2), pivot_root(2): what guests may do to their mount namespace.
- *
- * Propagation types are stored and shown, but events do not propagate: a shared mount behaves as a
- * private one. */
+/* mount(2): what guests may do to their mount namespace. The checks and their order are Linux's. */
 #include "fs/vfs_priv.h"
 
 #include <errno.h>
@@ -11,104 +8,304 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
-#define MOUNTS_MAX 4096 /* in one namespace */
-#define MOUNT_KEPT_FLAGS                                                                           \
-    (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME | MS_RELATIME)
 #define PROPAGATION (MS_SHARED | MS_PRIVATE | MS_SLAVE | MS_UNBINDABLE)
 
-static int tmpfs_from_options(struct task *t, const char *source, uint64_t flags, const char *data,
-                              struct superblock **out)
+bool mount_may(struct task *t)
 {
-    return tmpfs_mount_options(data, out);
+    return cred_capable(t->cred, t->mount_ns->ns.owner, CAP_SYS_ADMIN);
 }
 
-static int proc_new(struct task *t, const char *source, uint64_t flags, const char *data,
-                    struct superblock **out)
+bool mount_is_root_of(const struct path *p)
 {
-    return procfs_mount(out);
+    return p->dentry == p->mnt->root;
 }
 
-static int sys_new(struct task *t, const char *source, uint64_t flags, const char *data,
-                   struct superblock **out)
+/* ---- putting into the tree ---- */
+
+/* The place where something mounted at *at comes to stand: on top of what is there. g_mount_lock
+ * held. */
+static int place_locked(struct task *t, struct path *at)
 {
-    return sysfs_mount(out);
+    lock_acquire(&g_dcache_lock);
+    mount_follow_down_locked(at);
+    bool gone = !at->dentry->hashed && at->dentry->parent != at->dentry;
+    lock_release(&g_dcache_lock);
+    if (gone)
+        return -ENOENT;
+    return at->mnt->ns == t->mount_ns ? 0 : -EINVAL;
 }
 
-static int dev_new(struct task *t, const char *source, uint64_t flags, const char *data,
-                   struct superblock **out)
+/* Hang m, which is attached nowhere, there. The caller keeps its reference. */
+static int attach_locked(struct mount *m, const struct path *at, struct list *doomed)
 {
-    return devfs_mount(out);
-}
-
-static int pts_new(struct task *t, const char *source, uint64_t flags, const char *data,
-                   struct superblock **out)
-{
-    return devpts_mount(out);
-}
-
-static const struct fs_type g_tmpfs = {"tmpfs", true, tmpfs_from_options};
-static const struct fs_type g_ramfs = {"ramfs", true, tmpfs_from_options};
-static const struct fs_type g_proc = {"proc", true, proc_new};
-static const struct fs_type g_sysfs = {"sysfs", true, sys_new};
-static const struct fs_type g_devtmpfs = {"devtmpfs", true, dev_new};
-static const struct fs_type g_devpts = {"devpts", true, pts_new};
-const struct fs_type *const g_fs_types[] = {&g_tmpfs,    &g_ramfs,  &g_proc, &g_sysfs,
-                                            &g_devtmpfs, &g_devpts, NULL};
-
-static const struct fs_type *type_find(const char *name)
-{
-    for (unsigned i = 0; g_fs_types[i]; i++)
-        if (!strcmp(g_fs_types[i]->name, name))
-            return g_fs_types[i];
-    return NULL;
-}
-
-static void count_one(struct mount *m, void *arg)
-{
-    ++*(unsigned *)arg;
-}
-
-static bool ns_full(struct mount_ns *ns)
-{
-    unsigned count = 0;
-    mount_for_each(ns, count_one, &count);
-    return count >= MOUNTS_MAX;
-}
-
-/* Graft m (reference consumed) at *at, or beneath what is mounted there already. */
-static int graft(struct task *t, const struct path *at, struct mount *m)
-{
-    int r = ns_full(t->mount_ns) ? -ENOSPC : 0;
-    lock_acquire(&g_mount_lock);
-    if (!r && at->mnt->ns != t->mount_ns)
-        r = -EINVAL;
-    if (!r && inode_is_dir(at->dentry->inode) != inode_is_dir(m->root->inode))
-        r = -ENOTDIR;
+    if (at->mnt->ns->count + prop_tree_size_locked(m) > MOUNTS_MAX)
+        return -ENOSPC;
+    int r = prop_mount_locked(m, at, doomed);
     if (!r)
         mount_graft_locked(m, at);
-    lock_release(&g_mount_lock);
-    mount_put(m);
     return r;
 }
 
-static int do_new(struct task *t, const struct path *at, const char *source, const char *type,
-                  uint64_t flags, const char *data)
+/* m, whose reference is consumed, at *at. */
+static int graft_locked(struct task *t, const struct path *at, struct mount *m, struct list *doomed)
 {
+    struct path place = *at;
+    int r = place_locked(t, &place);
+    if (!r && inode_is_dir(place.dentry->inode) != inode_is_dir(m->root->inode))
+        r = -ENOTDIR;
+    if (!r)
+        r = attach_locked(m, &place, doomed);
+    if (r)
+        mount_detach_locked(m, doomed);
+    else
+        mount_put_quiet(m);
+    return r;
+}
+
+static int graft(struct task *t, const struct path *at, struct mount *m)
+{
+    struct list doomed = LIST_INIT(doomed);
+    lock_acquire(&g_mount_lock);
+    int r = graft_locked(t, at, m, &doomed);
+    lock_release(&g_mount_lock);
+    mount_put_doomed(&doomed);
+    return r;
+}
+
+/* ---- new ---- */
+
+static int do_new(struct task *t, const struct path *at, const char *source, const char *type,
+                  unsigned sb_flags, unsigned flags, const char *data)
+{
+    struct fs_context *fc;
+    struct mount *m = NULL;
     if (!type)
         return -EINVAL;
-    const struct fs_type *ft = type_find(type);
-    if (!ft)
-        return -ENODEV;
-    struct superblock *sb;
-    int r = ft->mount(t, source, flags, data, &sb);
+    int r = fs_context_new(type, &fc);
     if (r)
         return r;
-    struct mount *m = mount_new(sb, sb->root, flags & MOUNT_KEPT_FLAGS, source);
-    superblock_put(sb);
-    return m ? graft(t, at, m) : -ENOMEM;
+    fc->sb_flags = sb_flags;
+    if (source)
+        r = fs_context_param(fc, "source", source);
+    if (!r)
+        r = fs_context_options(fc, data);
+    if (!r)
+        r = fs_context_create(t, fc);
+    if (!r)
+        r = (m = mount_new(fc->sb, fc->sb->root, flags, fc->source)) ? 0 : -ENOMEM;
+    fs_context_free(fc);
+    return r ? r : graft(t, at, m);
+}
+
+/* ---- bind ---- */
+
+static int bind_check_locked(struct task *t, const struct path *from, bool recursive)
+{
+    if (from->mnt->unbindable)
+        return -EINVAL;
+    if (from->mnt->ns != t->mount_ns && !nsfs_is(from->dentry) &&
+        !(from->mnt->ns && from->mnt->ns->anonymous))
+        return -EINVAL;
+    if (!recursive && prop_has_locked_children_locked(from->mnt, from->dentry))
+        return -EINVAL;
+    return 0;
+}
+
+int mount_bind_copy_locked(struct task *t, const struct path *from, bool recursive,
+                           struct mount **out)
+{
+    int r = bind_check_locked(t, from, recursive);
+    if (!r)
+        r = mount_clone_locked(from->mnt, from->dentry,
+                               recursive ? MOUNT_CLONE_REC : MOUNT_CLONE_ONE, MOUNT_COPY_SAME, out);
+    if (!r)
+        (*out)->locked = false;
+    return r;
 }
 
 static int do_bind(struct task *t, const struct path *at, const char *source, bool recursive)
+{
+    struct path from;
+    struct mount *m;
+    if (!source || !*source)
+        return -EINVAL;
+    int r = vfs_walk(t, AT_FDCWD, source, WALK_FOLLOW, &from);
+    if (r)
+        return r;
+    struct list doomed = LIST_INIT(doomed);
+    lock_acquire(&g_mount_lock);
+    r = mount_bind_copy_locked(t, &from, recursive, &m);
+    if (!r)
+        r = graft_locked(t, at, m, &doomed);
+    lock_release(&g_mount_lock);
+    mount_put_doomed(&doomed);
+    path_put(&from);
+    return r;
+}
+
+/* ---- flags ---- */
+
+/* What came from a more privileged namespace may be tightened, not loosened. */
+bool mount_flags_allowed_locked(const struct mount *m, unsigned next)
+{
+    unsigned locked = m->locked_flags & (MS_RDONLY | MS_NODEV | MS_NOSUID | MS_NOEXEC);
+    if (locked & ~next)
+        return false;
+    return !(m->locked_flags & MS_NOATIME) || ((mount_flags(m) ^ next) & MOUNT_ATIME_FLAGS) == 0;
+}
+
+/* -EBUSY: it is to become read-only, and files are open for writing. */
+int mount_flags_set_locked(struct mount *m, unsigned next)
+{
+    unsigned old = mount_flags(m);
+    next = (old & ~MOUNT_GUEST_FLAGS) | (next & MOUNT_GUEST_FLAGS);
+    __atomic_store_n(&m->flags, next, __ATOMIC_SEQ_CST);
+    if (!(next & MS_RDONLY) || (old & MS_RDONLY) || !__atomic_load_n(&m->writers, __ATOMIC_SEQ_CST))
+        return 0;
+    __atomic_store_n(&m->flags, old, __ATOMIC_SEQ_CST);
+    return -EBUSY;
+}
+
+static int change_flags_check_locked(struct task *t, const struct path *at, unsigned flags)
+{
+    if (at->mnt->ns != t->mount_ns || !mount_is_root_of(at))
+        return -EINVAL;
+    return mount_flags_allowed_locked(at->mnt, flags) ? 0 : -EPERM;
+}
+
+/* MS_REMOUNT|MS_BIND: of this one mount. */
+static int do_reconfigure(struct task *t, const struct path *at, unsigned flags)
+{
+    LOCK_GUARD(&g_mount_lock);
+    int r = change_flags_check_locked(t, at, flags);
+    return r ? r : mount_flags_set_locked(at->mnt, flags);
+}
+
+/* MS_REMOUNT: of the filesystem, and of this mount of it. */
+static int do_remount(struct task *t, const struct path *at, unsigned sb_flags, unsigned flags,
+                      const char *data)
+{
+    struct fs_context *fc = NULL;
+    lock_acquire(&g_mount_lock);
+    int r = change_flags_check_locked(t, at, flags);
+    lock_release(&g_mount_lock);
+    if (!r)
+        r = fs_context_for(at->mnt->sb, &fc);
+    if (r == -EOPNOTSUPP) /* the root and its kin, which guests cannot mount: flags alone */
+        return cred_has_cap(t->cred, CAP_SYS_ADMIN) ? do_reconfigure(t, at, flags) : -EPERM;
+    if (!r) {
+        fc->sb_flags = sb_flags;
+        r = fs_context_options(fc, data);
+    }
+    if (!r)
+        r = fs_context_reconfigure(t, fc);
+    fs_context_free(fc);
+    if (r)
+        return r;
+    LOCK_GUARD(&g_mount_lock);
+    return mount_flags_set_locked(at->mnt, flags);
+}
+
+/* ---- propagation ---- */
+
+int mount_propagation_locked(struct mount *m, unsigned type, bool recursive)
+{
+    if (type == MS_SHARED && recursive) {
+        int r = prop_share_tree_locked(m);
+        if (r)
+            return r;
+    }
+    int r = prop_change_locked(m, type);
+    struct mount *child;
+    if (!r && recursive)
+        list_for_each(child, &m->children, sibling)
+        {
+            r = mount_propagation_locked(child, type, true);
+            if (r)
+                break;
+        }
+    return r;
+}
+
+static int do_propagation(struct task *t, const struct path *at, uint64_t flags)
+{
+    uint64_t type = flags & ~(uint64_t)(MS_REC | MS_SILENT);
+    if (!mount_is_root_of(at))
+        return -EINVAL;
+    if ((type & ~(uint64_t)PROPAGATION) || !type || (type & (type - 1)))
+        return -EINVAL;
+    LOCK_GUARD(&g_mount_lock);
+    if (at->mnt->ns != t->mount_ns)
+        return -EINVAL;
+    return mount_propagation_locked(at->mnt, type, flags & MS_REC);
+}
+
+/* ---- move ---- */
+
+/* g_mount_lock held: is m at or above below? */
+static bool contains_locked(const struct mount *m, const struct mount *below)
+{
+    while (below && below != m)
+        below = below->parent;
+    return below == m;
+}
+
+static int move_check_locked(struct task *t, const struct path *from, const struct path *to)
+{
+    struct mount *m = from->mnt;
+    bool attached = m->parent != NULL;
+    if (!m->ns || (m->ns != t->mount_ns && !(m->ns->anonymous && m->ns->root == m)))
+        return -EINVAL;
+    if (!mount_is_root_of(from) || (!attached && !m->ns->anonymous) || m->locked)
+        return -EINVAL;
+    if (inode_is_dir(to->dentry->inode) != inode_is_dir(m->root->inode))
+        return -EINVAL;
+    if (attached && m->parent->group)
+        return -EINVAL;
+    if (to->mnt->group && prop_has_unbindable_locked(m))
+        return -EINVAL;
+    return contains_locked(m, to->mnt) ? -ELOOP : 0;
+}
+
+/* From where it is (or nowhere) to *to. old_links: to be put when the lock is dropped. */
+static int move_locked(struct mount *m, const struct path *to, struct list *doomed,
+                       struct path *old_links)
+{
+    struct mount_ns *from_ns = m->ns;
+    if (m->ns != to->mnt->ns && to->mnt->ns->count + prop_tree_size_locked(m) > MOUNTS_MAX)
+        return -ENOSPC;
+    int r = prop_mount_locked(m, to, doomed);
+    if (r)
+        return r;
+    *old_links = (struct path){m->parent, m->mountpoint};
+    if (m->parent) {
+        mount_hash_del(m);
+        list_del(&m->sibling);
+    } else {
+        from_ns->root = NULL;
+    }
+    mount_graft_locked(m, to);
+    mount_put_quiet(m); /* graft took a second tree reference */
+    return 0;
+}
+
+int mount_move(struct task *t, const struct path *from, const struct path *to, bool beneath)
+{
+    struct list doomed = LIST_INIT(doomed);
+    struct path old_links = {NULL, NULL}, place = *to;
+    lock_acquire(&g_mount_lock);
+    int r = beneath ? -EINVAL : place_locked(t, &place);
+    if (!r)
+        r = move_check_locked(t, from, &place);
+    if (!r)
+        r = move_locked(from->mnt, &place, &doomed, &old_links);
+    lock_release(&g_mount_lock);
+    mount_put_doomed(&doomed);
+    path_put(&old_links);
+    return r;
+}
+
+static int do_move(struct task *t, const struct path *at, const char *source)
 {
     struct path from;
     if (!source || !*source)
@@ -116,120 +313,43 @@ static int do_bind(struct task *t, const struct path *at, const char *source, bo
     int r = vfs_walk(t, AT_FDCWD, source, WALK_FOLLOW, &from);
     if (r)
         return r;
-    struct mount *m = NULL;
-    lock_acquire(&g_mount_lock);
-    if (from.mnt->propagation == MS_UNBINDABLE ||
-        (from.mnt->ns != t->mount_ns && !nsfs_is(from.dentry)))
-        r = -EINVAL;
-    else
-        r = mount_clone_locked(from.mnt, from.dentry, recursive, &m);
-    lock_release(&g_mount_lock);
-    path_put(&from);
-    return r ? r : graft(t, at, m);
-}
-
-/* at must be the root of its mount for everything below. */
-static bool is_mount_root(const struct path *p)
-{
-    return p->dentry == p->mnt->root;
-}
-
-static void set_flags(struct mount *m, uint64_t flags)
-{
-    unsigned keep = mount_flags(m) & ~MOUNT_KEPT_FLAGS;
-    unsigned atime = MS_NOATIME | MS_NODIRATIME | MS_RELATIME;
-    unsigned now = flags & MOUNT_KEPT_FLAGS;
-    if (!(flags & (atime | MS_STRICTATIME)))
-        now |= mount_flags(m) & atime;
-    __atomic_store_n(&m->flags, keep | now, __ATOMIC_RELAXED);
-}
-
-static int do_remount(struct task *t, const struct path *at, uint64_t flags)
-{
-    if (!is_mount_root(at))
-        return -EINVAL;
-    LOCK_GUARD(&g_mount_lock);
-    set_flags(at->mnt, flags);
-    return 0;
-}
-
-static void set_propagation_locked(struct mount *m, int type, bool recursive)
-{
-    m->propagation = type;
-    struct mount *child;
-    if (recursive)
-        list_for_each(child, &m->children, sibling) set_propagation_locked(child, type, true);
-}
-
-static int do_propagation(struct task *t, const struct path *at, uint64_t flags)
-{
-    unsigned type = flags & PROPAGATION;
-    if (type & (type - 1))
-        return -EINVAL;
-    if (!is_mount_root(at))
-        return -EINVAL;
-    LOCK_GUARD(&g_mount_lock);
-    set_propagation_locked(at->mnt, type, flags & MS_REC);
-    return 0;
-}
-
-/* g_mount_lock held: is m at or above below? */
-static bool mount_contains_locked(struct mount *m, struct mount *below)
-{
-    while (below && below != m)
-        below = below->parent;
-    return below == m;
-}
-
-static int move_locked(struct task *t, struct mount *m, const struct path *to,
-                       struct path *old_links)
-{
-    if (!m->parent || m->ns != t->mount_ns || to->mnt->ns != t->mount_ns)
-        return -EINVAL;
-    if (mount_contains_locked(m, to->mnt))
-        return -ELOOP;
-    if (inode_is_dir(to->dentry->inode) != inode_is_dir(m->root->inode))
-        return -ENOTDIR;
-    *old_links = (struct path){m->parent, m->mountpoint};
-    mount_hash_del(m);
-    list_del(&m->sibling);
-    mount_graft_locked(m, to);
-    mount_put(m); /* graft took a second tree reference */
-    return 0;
-}
-
-static int do_move(struct task *t, const struct path *at, const char *source)
-{
-    struct path from, old_links = {NULL, NULL};
-    if (!source || !*source)
-        return -EINVAL;
-    int r = vfs_walk(t, AT_FDCWD, source, WALK_FOLLOW, &from);
-    if (r)
-        return r;
-    if (is_mount_root(&from)) {
-        lock_acquire(&g_mount_lock);
-        r = move_locked(t, from.mnt, at, &old_links);
-        lock_release(&g_mount_lock);
-    } else {
-        r = -EINVAL;
-    }
-    path_put(&old_links);
+    r = mount_move(t, &from, at, /*beneath=*/false);
     path_put(&from);
     return r;
+}
+
+/* ---- mount(2) ---- */
+
+static unsigned per_mount_flags(const struct path *at, uint64_t flags)
+{
+    unsigned f = flags & (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME |
+                          MS_NODIRATIME | MS_NOSYMFOLLOW_K);
+    if (!(flags & MS_NOATIME))
+        f |= MS_RELATIME;
+    if (flags & MS_STRICTATIME)
+        f &= ~(unsigned)(MS_RELATIME | MS_NOATIME);
+    if ((flags & MS_REMOUNT) && !(flags & (MOUNT_ATIME_FLAGS | MS_STRICTATIME)))
+        f = (f & ~MOUNT_ATIME_FLAGS) | (mount_flags(at->mnt) & MOUNT_ATIME_FLAGS);
+    return f;
 }
 
 static int dispatch(struct task *t, const struct path *at, const char *source, const char *type,
                     uint64_t flags, const char *data)
 {
+    unsigned per_mount = per_mount_flags(at, flags);
+    unsigned sb_flags =
+        flags & (MS_RDONLY | MS_SYNCHRONOUS | MS_MANDLOCK | MS_DIRSYNC | MS_LAZYTIME);
+    if ((flags & (MS_REMOUNT | MS_BIND)) == (MS_REMOUNT | MS_BIND))
+        return do_reconfigure(t, at, per_mount);
     if (flags & MS_REMOUNT)
-        return do_remount(t, at, flags);
+        return do_remount(t, at, sb_flags, per_mount, data);
     if (flags & MS_BIND)
         return do_bind(t, at, source, flags & MS_REC);
     if (flags & PROPAGATION)
         return do_propagation(t, at, flags);
     if (flags & MS_MOVE)
         return do_move(t, at, source);
-    return do_new(t, at, source, type, flags, data);
+    return do_new(t, at, source, type, sb_flags, per_mount, data);
 }
 
 int mount_do(struct task *t, const char *source, const char *target, const char *type,
@@ -241,150 +361,12 @@ int mount_do(struct task *t, const char *source, const char *target, const char 
     int r = vfs_walk(t, AT_FDCWD, target, WALK_FOLLOW, &at);
     if (r)
         return r;
-    r = cred_has_cap(t->cred, CAP_SYS_ADMIN) ? dispatch(t, &at, source, type, flags, data)
-                                             : -EPERM;
-    path_put(&at);
-    return r;
-}
-
-/* ---- umount2 ---- */
-
-static int umount_locked(struct task *t, struct mount *m, int flags, struct list *doomed)
-{
-    if (m->ns != t->mount_ns || !m->parent)
-        return -EINVAL;
-    if (flags & MNT_EXPIRE)
-        return mount_busy_locked(m) ? -EBUSY : -EAGAIN;
-    if (!(flags & MNT_DETACH) && mount_busy_locked(m))
-        return -EBUSY;
-    mount_detach_locked(m, doomed);
-    return 0;
-}
-
-int mount_umount(struct task *t, const char *target, int flags)
-{
-    if (flags & ~(MNT_FORCE | MNT_DETACH | MNT_EXPIRE | UMOUNT_NOFOLLOW) ||
-        ((flags & MNT_EXPIRE) && (flags & (MNT_FORCE | MNT_DETACH))))
-        return -EINVAL;
-    if (!cred_has_cap(t->cred, CAP_SYS_ADMIN))
-        return -EPERM;
-    struct path p;
-    int r = vfs_walk(t, AT_FDCWD, target, flags & UMOUNT_NOFOLLOW ? 0 : WALK_FOLLOW, &p);
-    if (r)
-        return r;
-    struct list doomed = LIST_INIT(doomed);
-    if (!is_mount_root(&p)) {
+    if (flags & (1ull << 31)) /* MS_NOUSER: the kernel's own */
         r = -EINVAL;
-    } else {
-        lock_acquire(&g_mount_lock);
-        r = umount_locked(t, p.mnt, flags, &doomed);
-        lock_release(&g_mount_lock);
-    }
-    mount_put_doomed(&doomed);
-    path_put(&p);
-    return r;
-}
-
-/* ---- pivot_root ---- */
-
-static int pivot_check_locked(struct task *t, const struct path *new_root,
-                              const struct path *put_old, const struct path *root)
-{
-    struct mount_ns *ns = t->mount_ns;
-    if (new_root->mnt->ns != ns || put_old->mnt->ns != ns || root->mnt->ns != ns)
-        return -EINVAL;
-    if (new_root->mnt == root->mnt || put_old->mnt == root->mnt)
-        return -EBUSY;
-    if (!is_mount_root(new_root) || !is_mount_root(root) || !new_root->mnt->parent)
-        return -EINVAL;
-    return mount_contains_locked(new_root->mnt, put_old->mnt) ? 0 : -EINVAL;
-}
-
-/* The new root takes the old one's place, and the old one goes to put_old. */
-static void pivot_locked(struct task *t, const struct path *new_root, const struct path *put_old,
-                         const struct path *root, struct path old_links[2])
-{
-    struct mount *n = new_root->mnt, *o = root->mnt;
-    old_links[0] = (struct path){n->parent, n->mountpoint};
-    mount_hash_del(n);
-    list_del(&n->sibling);
-    old_links[1] = (struct path){o->parent, o->mountpoint};
-    if (o->parent) {
-        mount_hash_del(o);
-        list_del(&o->sibling);
-        mount_graft_locked(n, &old_links[1]);
-        mount_put(n);
-    } else {
-        t->mount_ns->root = n; /* the tree's reference of n becomes the namespace's */
-    }
-    mount_graft_locked(o, put_old);
-    mount_put(o);
-}
-
-struct pivot_fix {
-    struct path from, to;
-};
-
-/* Every task whose root or cwd was the old root moves to the new one. */
-static void pivot_fix_one(struct fs_struct *fs, const struct pivot_fix *fix)
-{
-    struct path drop[2] = {{NULL, NULL}, {NULL, NULL}};
-    lock_acquire(&fs->lock);
-    struct path *slots[2] = {&fs->root, &fs->cwd};
-    for (int i = 0; i < 2; i++) {
-        if (slots[i]->mnt != fix->from.mnt || slots[i]->dentry != fix->from.dentry)
-            continue;
-        drop[i] = *slots[i];
-        *slots[i] = fix->to;
-        path_get(slots[i]);
-    }
-    lock_release(&fs->lock);
-    path_put(&drop[0]);
-    path_put(&drop[1]);
-}
-
-static void pivot_fix_all(const struct pivot_fix *fix)
-{
-    int pid = 0;
-    for (struct process *p; (p = process_next(pid)); process_put(p)) {
-        pid = p->pid;
-        int tid = 0;
-        for (struct task *t; (t = task_next(p, tid)); task_put(t)) {
-            tid = t->tid;
-            struct fs_struct *fs = task_fs_get(t);
-            if (!fs)
-                continue;
-            pivot_fix_one(fs, fix);
-            fs_struct_put(fs);
-        }
-    }
-}
-
-int mount_pivot_root(struct task *t, const char *new_root, const char *put_old)
-{
-    if (!cred_has_cap(t->cred, CAP_SYS_ADMIN))
-        return -EPERM;
-    struct path n, o, root, old_links[2] = {{NULL, NULL}, {NULL, NULL}};
-    int r = vfs_walk(t, AT_FDCWD, new_root, WALK_FOLLOW | WALK_DIRECTORY, &n);
-    if (r)
-        return r;
-    r = vfs_walk(t, AT_FDCWD, put_old, WALK_FOLLOW | WALK_DIRECTORY, &o);
-    if (r) {
-        path_put(&n);
-        return r;
-    }
-    fs_struct_root(t->fs, &root);
-    lock_acquire(&g_mount_lock);
-    r = pivot_check_locked(t, &n, &o, &root);
-    if (!r)
-        pivot_locked(t, &n, &o, &root, old_links);
-    lock_release(&g_mount_lock);
-    if (!r)
-        pivot_fix_all(&(struct pivot_fix){root, n});
-    path_put(&old_links[0]);
-    path_put(&old_links[1]);
-    path_put(&root);
-    path_put(&o);
-    path_put(&n);
+    else if (!mount_may(t))
+        r = -EPERM;
+    else
+        r = dispatch(t, &at, source, type, flags, data);
+    path_put(&at);
     return r;
 }

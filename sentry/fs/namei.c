@@ -501,7 +501,7 @@ static int protected_follow_check(struct walk *w, const struct inode *link)
 /* w->cur is the directory that holds the link. */
 static int follow(struct walk *w, struct inode *link)
 {
-    if (w->flags & WALK_NO_SYMLINKS)
+    if ((w->flags & WALK_NO_SYMLINKS) || (mount_flags(w->cur.mnt) & MS_NOSYMFOLLOW_K))
         return -ELOOP;
     int blocked = protected_follow_check(w, link);
     if (blocked)

@@ -42,7 +42,7 @@ static int may_delete(struct walk *w, struct inode *dir, struct dentry *d, bool 
         return -ENOTDIR;
     if (!want_dir && is_dir)
         return -EISDIR;
-    if (__atomic_load_n(&d->mounted, __ATOMIC_RELAXED))
+    if (__atomic_load_n(&d->mounted, __ATOMIC_RELAXED) && mount_is_local(w->cur.mnt, d))
         return -EBUSY;
     return dir->dead ? -ENOENT : 0;
 }
@@ -405,6 +405,8 @@ static int unlink_last(struct walk *w, bool dir)
         dcache_drop_children(d);
     if (!r)
         unlink_notify(w->cur.dentry, d, dir);
+    if (!r)
+        mount_dentry_gone(d);
     if (d)
         dentry_put(d); /* the inode may die here, outside the directory's lock */
     return r;
@@ -636,6 +638,8 @@ int vfs_rename(struct task *t, int olddirfd, const char *old, int newdirfd, cons
     }
     if (m.old)
         dentry_put(m.old);
+    if (!r && m.new_d && !(flags & RENAME_EXCHANGE))
+        mount_dentry_gone(m.new_d);
     if (m.new_d)
         dentry_put(m.new_d);
     walk_end(&m.from);

@@ -117,7 +117,6 @@ int nsfs_name(const struct ns *ns, char *buf, size_t size)
 
 int nsfs_path(struct ns *ns, struct path *out)
 {
-    char name[64];
     struct inode *i = inode_new(g_nsfs, S_IFREG | 0444);
     if (!i)
         return -ENOMEM;
@@ -126,8 +125,7 @@ int nsfs_path(struct ns *ns, struct path *out)
     i->ino = ns->id;
     i->ops = &g_inode_ops;
     i->file_ops = &g_file_ops;
-    int len = nsfs_name(ns, name, sizeof(name));
-    struct dentry *d = dcache_new_unhashed(g_nsfs->root, name, len, i);
+    struct dentry *d = dcache_new_root(g_nsfs, i);
     if (!d)
         return -ENOMEM;
     mount_get(g_nsfs_mount);

@@ -53,25 +53,31 @@ static int call_open(struct inode *i, struct file *f)
     return 0;
 }
 
-/* Who has it open, for running text and for leases. */
-int file_open_counts_get(struct inode *i, unsigned mode)
+/* Who has it open, for running text, for leases and for mounts that are to become read-only. */
+int file_open_counts_get(struct mount *mnt, struct inode *i, unsigned mode)
 {
     if (!S_ISREG(i->mode))
         return 0;
-    if (mode & FMODE_WRITE)
-        return inode_write_get(i);
+    if (mode & FMODE_WRITE) {
+        int r = mount_writer_get(mnt);
+        if (!r && (r = inode_write_get(i)))
+            mount_writer_put(mnt);
+        return r;
+    }
     __atomic_add_fetch(&i->read_count, 1, __ATOMIC_ACQ_REL);
     return 0;
 }
 
-void file_open_counts_put(struct inode *i, unsigned mode)
+void file_open_counts_put(struct mount *mnt, struct inode *i, unsigned mode)
 {
     if (!S_ISREG(i->mode))
         return;
-    if (mode & FMODE_WRITE)
+    if (mode & FMODE_WRITE) {
         inode_write_put(i);
-    else
+        mount_writer_put(mnt);
+    } else {
         __atomic_sub_fetch(&i->read_count, 1, __ATOMIC_ACQ_REL);
+    }
 }
 
 int file_open_path(struct task *t, const struct path *p, unsigned flags, struct file **out)
@@ -91,13 +97,13 @@ int file_open_path(struct task *t, const struct path *p, unsigned flags, struct 
         return 0;
     }
     f->mode = mode_of(flags);
-    r = file_open_counts_get(i, f->mode);
+    r = file_open_counts_get(p->mnt, i, f->mode);
     if (!r) {
         r = lease_break(t, i, f->mode & FMODE_WRITE, flags & O_NONBLOCK);
         if (!r)
             r = call_open(i, f);
         if (r)
-            file_open_counts_put(i, f->mode);
+            file_open_counts_put(p->mnt, i, f->mode);
     }
     if (r) {
         file_free_unopened(f);

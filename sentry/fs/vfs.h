@@ -310,6 +310,7 @@ void path_put(struct path *p);
  * Returns the start inside buf, or NULL if too long. */
 char *path_name(const struct path *p, const struct path *root, char *buf, size_t size);
 
+struct peer_group; /* propagate.c */
 struct mount {
     struct ref ref;
     struct superblock *sb;     /* const; counted */
@@ -320,17 +321,26 @@ struct mount {
     struct list_node sibling;
     struct mount_ns *ns;     /* lock: LR_MOUNT; NULL when detached */
     unsigned flags;          /* atomic; MS_RDONLY NOSUID NODEV NOEXEC NOATIME … */
+    uint32_t writers;        /* atomic; files open for writing: they keep it from becoming read-only */
     int id;                  /* const */
+    uint64_t unique_id;      /* const; never used again */
     char *source;            /* const; owned; for /proc/mounts */
     struct mount *hash_next; /* lock: LR_DCACHE */
     struct path detached_from; /* counted; what the tree's links held, while being unmounted */
-    int propagation;         /* lock: LR_MOUNT; MS_PRIVATE, MS_SHARED, MS_SLAVE, MS_UNBINDABLE */
-    int peer_group, master_group; /* lock: LR_MOUNT */
+    bool expiry_mark;          /* atomic; umount2(MNT_EXPIRE) was here; any use clears it */
+    bool unbindable;           /* lock: LR_MOUNT */
+    bool locked;               /* lock: LR_MOUNT; came from above in the tree of user namespaces */
+    unsigned locked_flags;     /* lock: LR_MOUNT; those that may not be taken away, likewise */
+    struct peer_group *group;  /* lock: LR_MOUNT; NULL: not shared */
+    struct peer_group *master; /* lock: LR_MOUNT; NULL: no slave */
+    struct list_node peer_node, slave_node; /* lock: LR_MOUNT */
 };
 
 struct mount_ns {
     struct ns ns;
-    struct mount *root; /* lock: LR_MOUNT; counted */
+    struct mount *root; /* lock: LR_MOUNT; counted; NULL: an anonymous one, moved elsewhere */
+    unsigned count;     /* lock: LR_MOUNT; of mounts */
+    bool anonymous;     /* const; holds what open_tree and fsmount have made, for a descriptor */
 };
 void mount_get(struct mount *m);
 void mount_put(struct mount *m);
@@ -362,11 +372,19 @@ int mount_pivot_root(struct task *t, const char *new_root, const char *put_old);
 /* Every mount of ns, for /proc/PID/{mounts,mountinfo}: calls fn in tree order under LR_MOUNT. */
 void mount_for_each(struct mount_ns *ns, void (*fn)(struct mount *m, void *arg), void *arg);
 /* Filesystem types by name for mount(2). */
+struct fs_context;
+struct fs_param {
+    const char *name; /* NULL ends a table */
+    enum { FS_PARAM_FLAG, FS_PARAM_VALUE } kind;
+};
 struct fs_type {
     const char *name;
     bool nodev;
-    int (*mount)(struct task *t, const char *source, uint64_t flags, const char *data,
-                 struct superblock **out);
+    bool in_user_ns; /* capabilities in one's own user namespace are enough */
+    bool subtypes;
+    int (*mount)(struct task *t, struct fs_context *fc); /* fills fc->sb */
+    int (*reconfigure)(struct superblock *sb, const char *options); /* NULL: nothing to change */
+    const struct fs_param *params;
 };
 extern const struct fs_type *const g_fs_types[]; /* ends with NULL; shown in /proc/filesystems */
 
@@ -685,6 +703,7 @@ static inline int lease_break(struct task *t, struct inode *i, bool write, bool 
  * ---------------------------------------------- */
 
 int tmpfs_mount(uint64_t max_bytes, uint32_t root_mode, struct superblock **out);
+int tmpfs_reconfigure(struct superblock *sb, const char *options);
 int tmpfs_mount_options(const char *data, struct superblock **out); /* "size=…,mode=…" of mount(2) */
 /* A regular file without a name on a tmpfs (or on the kernel's own, sb NULL): memfd, SysV shm,
  * /dev/zero shared maps. Counted inode, nlink 0. */

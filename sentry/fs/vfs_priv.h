@@ -2,6 +2,7 @@
 #pragma once
 
 #include "fs/vfs.h"
+#include <sys/mount.h>
 #include "kernel/kernel.h"
 
 /* ---- dcache.c: one lock for names, parents, the mount hash ---------------------------------- */
@@ -48,17 +49,102 @@ struct mount *mount_at_locked(struct mount *parent, const struct dentry *mountpo
 bool mount_follow_down_locked(struct path *p);
 void mount_hash_add(struct mount *m, struct mount *parent, struct dentry *mountpoint);
 void mount_hash_del(struct mount *m);
+#define MS_NOSYMFOLLOW_K 256 /* younger than our libc */
 static inline unsigned mount_flags(const struct mount *m)
 {
     return m ? __atomic_load_n(&m->flags, __ATOMIC_RELAXED) : 0; /* NULL: the kernel's own */
 }
 /* Would an unmount of m (children apart) leave users behind? g_mount_lock held. */
 bool mount_busy_locked(struct mount *m);
+/* Without taking note of the use (MNT_EXPIRE). */
+void mount_put_quiet(struct mount *m);
+/* A namespace around a detached tree. */
+int mount_ns_anonymous(struct mount *consumed, struct user_ns *owner, struct mount_ns **out);
 /* Take m and everything below it out of the tree; the tree's references land on doomed. */
 void mount_detach_locked(struct mount *m, struct list *doomed);
 void mount_put_doomed(struct list *doomed);
-/* Copy of the tree at m (not attached); recursive: with the mounts below. */
-int mount_clone_locked(struct mount *m, struct dentry *root, bool recursive, struct mount **out);
+/* Copies of mounts: which of the original's ties they have. */
+enum mount_copy_mode {
+    MOUNT_COPY_SAME,         /* peer of a shared mount, slave of the same master */
+    MOUNT_COPY_SLAVE,        /* slave of the original's group */
+    MOUNT_COPY_SHARED_SLAVE, /* the same, and shared in a group of its own */
+    MOUNT_COPY_DEMOTE,       /* slave if the original is shared, else the same */
+};
+enum {
+    MOUNT_CLONE_ONE,
+    MOUNT_CLONE_REC, /* with the mounts below, but for unbindable ones */
+    MOUNT_CLONE_ALL, /* with those too */
+};
+#define MOUNTS_MAX 100000 /* in one namespace; /proc/sys/fs/mount-max */
+/* Copy of the tree at m (not attached). */
+int mount_clone_locked(struct mount *m, struct dentry *root, int what, enum mount_copy_mode mode,
+                       struct mount **out);
+/* As graft, but beneath what is mounted at p already. */
+void mount_tuck_locked(struct mount *m, const struct path *p);
+/* Is p within root (a mount's root or not)? g_mount_lock held. */
+bool mount_reachable_locked(const struct path *p, const struct path *root);
+
+#define MOUNT_ATIME_FLAGS (MS_NOATIME | MS_NODIRATIME | MS_RELATIME)
+#define MOUNT_GUEST_FLAGS                                                                          \
+    (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOSYMFOLLOW_K | MOUNT_ATIME_FLAGS)
+/* A file is opened for writing there, until put. -EROFS. mnt may be NULL. */
+int mount_writer_get(struct mount *m);
+void mount_writer_put(struct mount *m);
+bool mount_super_has_writers(struct superblock *sb);
+
+/* Is something mounted at d in the namespace of in? d's name is gone: so is what others have there.
+ */
+bool mount_is_local(struct mount *in, const struct dentry *d);
+void mount_dentry_gone(struct dentry *d);
+
+/* ---- mount_sys.c: what mount(2) shares with its successors ---------------------------------- */
+bool mount_may(struct task *t);
+bool mount_is_root_of(const struct path *p);
+int mount_bind_copy_locked(struct task *t, const struct path *from, bool recursive,
+                           struct mount **out);
+bool mount_flags_allowed_locked(const struct mount *m, unsigned next);
+int mount_flags_set_locked(struct mount *m, unsigned next);
+int mount_propagation_locked(struct mount *m, unsigned type, bool recursive);
+int mount_move(struct task *t, const struct path *from, const struct path *to, bool beneath);
+
+/* ---- fs_types.c: a filesystem on its way to a mount ----------------------------------------- */
+struct fs_context {
+    const struct fs_type *type; /* const */
+    struct superblock *sb;      /* held as a mount does; NULL until created */
+    bool reconfigure;           /* const; of what is mounted already */
+    unsigned sb_flags;          /* MS_* of the superblock */
+    char *source, *options;     /* owned; options: "a=1,b", checked names */
+};
+int fs_context_new(const char *type, struct fs_context **out);
+int fs_context_for(struct superblock *sb, struct fs_context **out); /* -EOPNOTSUPP: no such type */
+void fs_context_free(struct fs_context *fc);
+int fs_context_param(struct fs_context *fc, const char *key, const char *value);
+int fs_context_options(struct fs_context *fc, const char *data);
+int fs_context_create(struct task *t, struct fs_context *fc);
+int fs_context_reconfigure(struct task *t, struct fs_context *fc);
+
+/* ---- propagate.c ----------------------------------------------------------------------------
+ * All with g_mount_lock held. */
+struct peer_group {
+    int id;              /* const */
+    struct list members; /* lock: LR_MOUNT; mount.peer_node */
+    struct list slaves;  /* lock: LR_MOUNT; mount.slave_node */
+};
+void prop_private_locked(struct mount *m);
+int prop_change_locked(struct mount *m, unsigned type); /* MS_SHARED … MS_UNBINDABLE */
+int prop_inherit_locked(struct mount *copy, struct mount *of, enum mount_copy_mode mode);
+int prop_share_tree_locked(struct mount *root);
+bool prop_has_unbindable_locked(struct mount *root);
+bool prop_has_locked_children_locked(struct mount *m, const struct dentry *below);
+unsigned prop_tree_size_locked(struct mount *root);
+/* source is about to be mounted at to: mount copies wherever that propagates. On failure nothing is
+ * mounted, and doomed holds what is to be put. */
+int prop_mount_locked(struct mount *source, const struct path *to, struct list *doomed);
+/* fn for each mount that an unmount of m propagates to, until it returns false. It must not unmount.
+ */
+typedef bool prop_fn(struct mount *m, void *arg);
+bool prop_each_locked(struct mount *m, prop_fn *fn, void *arg);
+
 void mount_set_ns_locked(struct mount *m, struct mount_ns *ns);
 /* Hang m under p, giving it a tree reference; the caller keeps its own. g_mount_lock held. */
 void mount_graft_locked(struct mount *m, const struct path *p);
@@ -119,9 +205,9 @@ int protected_create_check(struct inode *dir, struct inode *i, const struct cred
 /* ---- file.c, open.c --------------------------------------------------------------------------- */
 
 /* Count an open of i: -ETXTBSY. */
-int file_open_counts_get(struct inode *i, unsigned mode);
+int file_open_counts_get(struct mount *mnt, struct inode *i, unsigned mode);
 /* Undo what opening did to i's write_count or read_count; not for O_PATH. */
-void file_open_counts_put(struct inode *i, unsigned mode);
+void file_open_counts_put(struct mount *mnt, struct inode *i, unsigned mode);
 int file_alloc(unsigned flags, struct file **out);
 void file_free_unopened(struct file *f);
 /* A path, counted, for a file that has none (sockets, eventfds): good for stat, and for opening. */

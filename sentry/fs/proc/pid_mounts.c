@@ -27,8 +27,8 @@ static void show_flags(struct pbuf *b, const struct mount *m)
     for (size_t i = 0; i < ARRAY_COUNT(names); i++)
         if (flags & names[i].flag)
             pb_str(b, names[i].text);
-    if (!(flags & (MS_NOATIME | MS_RELATIME | MS_STRICTATIME)))
-        pb_str(b, ",relatime");
+    if (flags & MS_NOSYMFOLLOW_K)
+        pb_str(b, ",nosymfollow");
 }
 
 static void show_super_options(struct pbuf *b, struct superblock *sb)
@@ -59,13 +59,21 @@ static void show_root(struct pbuf *b, struct mount *m)
     pb_escaped(b, *at ? at : "/");
 }
 
+/* A namespace's file has its name for a root. */
+static void show_ns_root(struct pbuf *b, const struct mount *m)
+{
+    char name[64];
+    nsfs_name(m->root->inode->priv, name, sizeof(name));
+    pb_str(b, name);
+}
+
 static void show_propagation(struct pbuf *b, const struct mount *m)
 {
-    if (m->propagation == MS_SHARED)
-        pb_printf(b, "shared:%d ", m->peer_group);
-    else if (m->propagation == MS_SLAVE)
-        pb_printf(b, "master:%d ", m->master_group);
-    else if (m->propagation == MS_UNBINDABLE)
+    if (m->group)
+        pb_printf(b, "shared:%d ", m->group->id);
+    if (m->master)
+        pb_printf(b, "master:%d ", m->master->id);
+    if (m->unbindable)
         pb_str(b, "unbindable ");
 }
 
@@ -73,7 +81,10 @@ static void one_mountinfo(struct pbuf *b, struct mount *m, const char *name)
 {
     pb_printf(b, "%d %d %u:%u ", m->id, m->parent ? m->parent->id : m->id, major(m->sb->dev),
               minor(m->sb->dev));
-    show_root(b, m);
+    if (nsfs_is(m->root))
+        show_ns_root(b, m);
+    else
+        show_root(b, m);
     pb_str(b, " ");
     pb_escaped(b, name);
     pb_str(b, " ");

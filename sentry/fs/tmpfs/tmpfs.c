@@ -299,9 +299,8 @@ static int parse_option(struct tmpfs_options *o, char *key, char *value)
     return 0;
 }
 
-int tmpfs_mount_options(const char *data, struct superblock **out)
+static int parse_options(struct tmpfs_options *o, const char *data)
 {
-    struct tmpfs_options o = {.mode = 01777};
     char *copy = strdup(data ? data : ""), *save = NULL;
     if (!copy)
         return -ENOMEM;
@@ -310,10 +309,34 @@ int tmpfs_mount_options(const char *data, struct superblock **out)
         char *value = strchr(s, '=');
         if (value)
             *value++ = 0;
-        r = parse_option(&o, s, value);
+        r = parse_option(o, s, value);
     }
     free(copy);
+    return r;
+}
+
+int tmpfs_mount_options(const char *data, struct superblock **out)
+{
+    struct tmpfs_options o = {.mode = 01777};
+    int r = parse_options(&o, data);
     return r ? r : mount_with(&o.limits, o.mode, o.uid, o.gid, out);
+}
+
+/* Limits may change, but not to less than is in use, nor from none to some. */
+int tmpfs_reconfigure(struct superblock *sb, const char *options)
+{
+    struct tmpfs_sb *ts = sb->priv;
+    struct tmpfs_options o = {.limits = *ts};
+    int r = parse_options(&o, options);
+    if (r)
+        return r;
+    uint64_t pages = o.limits.max_pages, inodes = o.limits.max_inodes;
+    if ((pages && pages < __atomic_load_n(&ts->used_pages, __ATOMIC_RELAXED)) ||
+        (inodes && inodes < __atomic_load_n(&ts->used_inodes, __ATOMIC_RELAXED)))
+        return -EINVAL;
+    __atomic_store_n(&ts->max_pages, pages, __ATOMIC_RELAXED);
+    __atomic_store_n(&ts->max_inodes, inodes, __ATOMIC_RELAXED);
+    return 0;
 }
 
 /* ---- files without a name ---- */
