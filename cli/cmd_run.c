@@ -1,7 +1,8 @@
-/* ringfence do, ringfence run: parse the flags into a launch_spec, start it, wait for it. */
+/* ringfence do, ringfence run: parse the flags into a description of a sandbox and its one
+ * container, start them, stay with it. */
 #include "cli/cli.h"
 #include "control.h"
-#include "launch/launch.h"
+#include "launch/sandbox.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -10,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -72,8 +75,12 @@ static const char g_help[] =
     "The exit status is the command's own, 128+n if signal n killed it; 125 if ringfence itself\n"
     "failed, 126 if the command cannot be executed, 127 if it is not found.\n";
 
+#define EXPORTS_MAX 64
+
 struct parsed {
-    struct launch_spec spec;
+    struct sandbox_spec spec;
+    struct sb_container container;
+    struct sb_mount mounts[EXPORTS_MAX];
     char **env; /* owned array, borrowed strings */
     unsigned env_count;
     char cwd[PATH_MAX];
@@ -141,9 +148,9 @@ static int parse_size(const char *text, uint64_t *out)
 /* PATH or PATH:DEST; without DEST it appears under its own resolved name. */
 static int add_export(struct parsed *p, char *arg, bool writable)
 {
-    struct launch_spec *s = &p->spec;
-    if (s->export_count == LAUNCH_MAX_EXPORTS)
-        return cli_error(RF_EXIT_ERROR, "more than %d --rw and --ro", LAUNCH_MAX_EXPORTS);
+    struct sb_container *c = &p->container;
+    if (c->mount_count == EXPORTS_MAX)
+        return cli_error(RF_EXIT_ERROR, "more than %d --rw and --ro", EXPORTS_MAX);
     char *colon = strrchr(arg, ':');
     if (colon)
         *colon++ = 0;
@@ -154,8 +161,11 @@ static int add_export(struct parsed *p, char *arg, bool writable)
     if (colon && colon[0] != '/')
         return cli_error(RF_EXIT_ERROR, "--%s %s:%s: the place inside must be an absolute path",
                          writable ? "rw" : "ro", arg, colon);
-    s->exports[s->export_count++] = (struct launch_export){
-        .host_path = real, .dest = colon ? colon : real, .writable = writable};
+    p->mounts[c->mount_count++] = (struct sb_mount){.type = "bind",
+                                                    .source = real,
+                                                    .dest = colon ? colon : real,
+                                                    .flags = writable ? 0 : MS_RDONLY,
+                                                    .options = SB_MOUNT_SHARED_ACCESS};
     return 0;
 }
 
@@ -176,17 +186,19 @@ static int take_identity(struct parsed *p, int opt)
     uint64_t v;
     if (parse_number(opt == OPT_UID ? "uid" : "gid", optarg, UINT32_MAX - 1, &v))
         return RF_EXIT_ERROR;
+    struct sb_process *process = &p->container.process;
     if (opt == OPT_UID)
-        p->spec.uid = v;
+        process->uid = v;
     else
-        p->spec.gid = v;
-    p->spec.group_count = 0;
+        process->gid = v;
+    process->group_count = 0;
     return 0;
 }
 
 static int take_option(struct parsed *p, int opt)
 {
-    struct launch_spec *s = &p->spec;
+    struct sandbox_spec *s = &p->spec;
+    struct sb_container *c = &p->container;
     uint64_t v;
     switch (opt) {
     case OPT_PLATFORM:
@@ -196,7 +208,7 @@ static int take_option(struct parsed *p, int opt)
         s->network = optarg;
         return check_choice("network", optarg, "none|host|sandbox");
     case OPT_ROOTFS:
-        s->rootfs = optarg;
+        c->rootfs = optarg;
         return 0;
     case OPT_RW:
     case OPT_RO:
@@ -204,7 +216,7 @@ static int take_option(struct parsed *p, int opt)
     case OPT_ENV:
         return env_set(p, optarg);
     case OPT_CWD:
-        s->cwd = optarg;
+        c->process.cwd = optarg;
         return 0;
     case OPT_UID:
     case OPT_GID:
@@ -240,20 +252,31 @@ static int take_option(struct parsed *p, int opt)
 
 static int parsed_defaults(struct parsed *p)
 {
-    struct launch_spec *s = &p->spec;
+    struct sandbox_spec *s = &p->spec;
+    struct sb_container *c = &p->container;
     s->platform = "auto";
     s->network = "none";
-    s->rootfs = p->is_run ? NULL : "/";
-    s->root_mode = "overlay";
-    s->uid = geteuid();
-    s->gid = getegid();
+    s->attached = true;
+    c->id = "main";
+    c->rootfs = p->is_run ? NULL : "/";
+    c->root_mode = "overlay";
+    c->default_mounts = true;
+    c->mounts = p->mounts;
+    c->process.uid = geteuid();
+    c->process.gid = getegid();
+    c->process.find_terminal = true;
+    c->process.ignored = launch_ignored_signals();
+    c->process.umask = umask(0);
+    umask(c->process.umask);
+    for (int fd = 0; fd <= 2; fd++)
+        c->process.stdio[fd] = launch_stdio(fd);
     int n = getgroups(0, NULL);
     p->groups = calloc(n > 0 ? n : 1, sizeof(gid_t));
     if (!p->groups)
         return cli_error(RF_EXIT_ERROR, "out of memory");
     n = getgroups(n, p->groups);
-    s->groups = p->groups;
-    s->group_count = n > 0 ? n : 0;
+    c->process.groups = p->groups;
+    c->process.group_count = n > 0 ? n : 0;
     return env_inherit(p);
 }
 
@@ -273,28 +296,35 @@ static int parse(struct parsed *p, int argc, char **argv)
     }
     if (optind >= argc)
         return cli_error(RF_EXIT_ERROR, "no command given; example: ringfence do -- ls -l");
-    if (!p->spec.rootfs)
+    if (!p->container.rootfs)
         return cli_error(
             RF_EXIT_ERROR,
             "run needs --rootfs DIR; to run over this machine's own files use 'ringfence do'");
-    p->spec.argv = argv + optind;
+    p->container.process.argv = argv + optind;
     return 0;
 }
 
 static int finish(struct parsed *p)
 {
-    struct launch_spec *s = &p->spec;
-    if (!s->cwd) {
-        s->cwd = p->is_run || !getcwd(p->cwd, sizeof(p->cwd)) || p->cwd[0] != '/' ? "/" : p->cwd;
-    } else if (s->cwd[0] != '/') {
-        return cli_error(RF_EXIT_ERROR, "--cwd %s: must be an absolute path inside", s->cwd);
-    }
-    s->envp = p->env;
-    struct launch l;
+    struct sb_process *process = &p->container.process;
+    if (!process->cwd)
+        process->cwd =
+            p->is_run || !getcwd(p->cwd, sizeof(p->cwd)) || p->cwd[0] != '/' ? "/" : p->cwd;
+    else if (process->cwd[0] != '/')
+        return cli_error(RF_EXIT_ERROR, "--cwd %s: must be an absolute path inside", process->cwd);
+    process->envp = p->env;
+    uint64_t caps = process->uid == 0 ? (UINT64_C(1) << 41) - 1 : 0;
+    process->caps[SB_CAP_BOUNDING] = process->caps[SB_CAP_EFFECTIVE] = caps;
+    process->caps[SB_CAP_PERMITTED] = caps;
+    struct sandbox s;
     struct launch_error e = {0};
-    if (launch_start(s, &l, &e) < 0)
+    if (sandbox_start(&p->spec, &s, &e))
         return cli_error(e.status, "%s", e.text);
-    int status = launch_wait(&l, s, &e);
+    if (container_create(&s, &p->container, SB_START | SB_ATTACH, &e)) {
+        sandbox_abandon(&s);
+        return cli_error(e.status, "%s", e.text);
+    }
+    int status = sandbox_attend(&s, &e);
     if (e.text[0])
         cli_error(status, "%s", e.text);
     return status;

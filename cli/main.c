@@ -1,7 +1,7 @@
 /* ringfence: a person's sandbox command. A table of verbs over the launch library. */
 #include "cli/cli.h"
 #include "control.h"
-#include "launch/launch.h"
+#include "launch/sandbox.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -167,7 +167,7 @@ int main(void)
     run_threads(2);
     run_threads(4);
     run_threads(16);
-    gofer_destroy(g_g);
+    gofer_put(g_g);
     t.fd = -1;
     test_server_wait(&t);
     test_server_clean(&t);

@@ -21,7 +21,7 @@ struct gofer_export {
     uint32_t flags; /* GOFERP_EXPORT_*; const after init */
 };
 
-#define GOFER_EXPORT_MAX 64
+#define GOFER_EXPORT_MAX 256
 
 struct gofer_policy {
     bool unix_sockets; /* BIND, CONNECT */

@@ -66,7 +66,7 @@ static int stop(void **state)
 {
     int status;
 
-    gofer_destroy(g_g);
+    gofer_put(g_g);
     status = test_server_wait(&g_t);
     test_server_clean(&g_t);
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)

@@ -110,7 +110,7 @@ static const struct pl_ops *choose_measured(int kvm_fd, int log_fd, struct launc
         best_ns = probe.trap_ns;
     }
     if (!best)
-        launch_fail(e, RF_EXIT_ERROR, "no platform works on this machine%s", why);
+        (void)launch_fail(e, RF_EXIT_ERROR, "no platform works on this machine%s", why);
     return best;
 }
 

@@ -57,20 +57,21 @@ static pid_t fork_with(unsigned long flags, int *pidfd)
     return pid < 0 ? -errno : pid;
 }
 
-pid_t launch_isolate_fork(int *pidfd)
+pid_t launch_isolate_fork(bool keep_net, int *pidfd)
 {
+    unsigned long namespaces = HELPER_NAMESPACES & ~(keep_net ? (unsigned long)CLONE_NEWNET : 0);
     g_uid = geteuid();
     g_gid = getegid();
     g_user_ns = g_uid != 0;
-    pid_t pid = fork_with(HELPER_NAMESPACES | (g_user_ns ? CLONE_NEWUSER : 0), pidfd);
+    pid_t pid = fork_with(namespaces | (g_user_ns ? CLONE_NEWUSER : 0), pidfd);
     if (pid != -EPERM || g_user_ns)
         return pid;
     g_user_ns = true; /* root without CAP_SYS_ADMIN: try as an ordinary user would */
-    return fork_with(HELPER_NAMESPACES | CLONE_NEWUSER, pidfd);
+    return fork_with(namespaces | CLONE_NEWUSER, pidfd);
 }
 
-/* Over execve a process that is not root loses its capabilities unless they are ambient. The helper needs
- * those of its own user namespace to empty its root, and drops them itself right after. */
+/* Over execve a process that is not root loses its capabilities unless they are ambient. The helper
+ * needs those of its own user namespace to empty its root, and drops them itself right after. */
 static int keep_caps_over_exec(void)
 {
     struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
@@ -88,7 +89,7 @@ static int keep_caps_over_exec(void)
     return 0;
 }
 
-int launch_isolate_child(const char **step)
+int launch_isolate_child(bool die_with_parent, const char **step)
 {
     setsid(); /* out of the terminal's foreground group: signals arrive through the launcher only */
     *step = "writing the id maps of the user namespace";
@@ -100,5 +101,5 @@ int launch_isolate_child(const char **step)
     if (err)
         return err;
     *step = "prctl(PR_SET_PDEATHSIG)";
-    return prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ? -errno : 0;
+    return die_with_parent && prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ? -errno : 0;
 }

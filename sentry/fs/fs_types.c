@@ -128,6 +128,21 @@ void fs_context_free(struct fs_context *fc)
     free(fc);
 }
 
+int fs_mount_named(const char *type, const char *options, struct superblock **out)
+{
+    struct fs_context *fc;
+    int r = fs_context_new(type, &fc);
+    if (r)
+        return r;
+    fc->options = options ? strdup(options) : NULL;
+    r = options && !fc->options ? -ENOMEM : fc->type->mount(NULL, fc);
+    if (!r)
+        *out = fc->sb;
+    fc->sb = NULL; /* the caller's, or not there */
+    fs_context_free(fc);
+    return r;
+}
+
 static bool generic_flag(struct fs_context *fc, const char *key)
 {
     static const struct {

@@ -399,11 +399,12 @@ int gofer_connect(int fd, struct gofer **out)
         host_close(fd);
         return -ENOMEM;
     }
+    ref_init(&g->ref);
     lock_init(&g->lock, LR_GOFER);
     g->channel_count = g->channel_max = 1;
     rc = handshake(g);
     if (rc < 0) {
-        gofer_destroy(g);
+        gofer_put(g);
         return rc;
     }
     if (g->info.channel_max > 1)
@@ -413,10 +414,22 @@ int gofer_connect(int fd, struct gofer **out)
     return 0;
 }
 
-void gofer_destroy(struct gofer *g)
+void gofer_get(struct gofer *g)
+{
+    ref_get(&g->ref);
+}
+
+int gofer_poll_fd(const struct gofer *g)
+{
+    return g->channels[0]->fd;
+}
+
+void gofer_put(struct gofer *g)
 {
     unsigned i;
 
+    if (!ref_put(&g->ref))
+        return;
     for (i = 0; i < g->channel_count; i++) {
         host_close(g->channels[i]->fd);
         free(g->channels[i]);

@@ -22,8 +22,12 @@ struct gofer;
 
 /* Handshake over a connected SOCK_SEQPACKET socket. consumes fd, also on failure. */
 int gofer_connect(int fd, struct gofer **out);
-/* No request may be out. Fids die with the connection. */
-void gofer_destroy(struct gofer *g);
+/* Mounts hold references; with the last one the connection is closed, and fids die with it. No request
+ * may be out then. */
+void gofer_get(struct gofer *g);
+void gofer_put(struct gofer *g);
+/* The descriptor that tells by POLLHUP that the server is gone; borrowed. */
+int gofer_poll_fd(const struct gofer *g);
 /* What the server said of itself: export_count, fid_max, features. Borrowed. */
 const struct goferp_version_rep *gofer_info(const struct gofer *g);
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/lock.h"
+#include "base/ref.h"
 #include "fs/gofer_client.h"
 #include "gofercodec.h"
 
@@ -18,6 +19,7 @@ struct gofer_channel {
 };
 
 struct gofer {
+    struct ref ref;
     struct lock lock; /* LR_GOFER; never held while a request is out */
     struct gofer_channel *channels[GOFERP_CHANNELS_MAX]; /* lock: lock; only added to */
     unsigned channel_count, channel_max;                 /* lock: lock */

@@ -227,6 +227,12 @@ int mount_propagation_locked(struct mount *m, unsigned type, bool recursive)
     return r;
 }
 
+int mount_set_propagation(struct mount *m, unsigned type, bool recursive)
+{
+    LOCK_GUARD(&g_mount_lock);
+    return mount_propagation_locked(m, type, recursive);
+}
+
 static int do_propagation(struct task *t, const struct path *at, uint64_t flags)
 {
     uint64_t type = flags & ~(uint64_t)(MS_REC | MS_SILENT);

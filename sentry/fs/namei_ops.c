@@ -140,52 +140,6 @@ int vfs_mkdir(struct task *t, int dirfd, const char *name, uint32_t mode)
     return r;
 }
 
-/* The next component of w: into it, made if it is missing. */
-static int mountpoint_step(struct walk *w, const char *name, size_t len)
-{
-    struct inode *dir = w->cur.dentry->inode, *inode;
-    struct dentry *d;
-    w->name = name;
-    w->name_len = len;
-    w->after = "";
-    if (!inode_is_dir(dir))
-        return -ENOTDIR;
-    lock_acquire(&dir->dir_lock);
-    int r = walk_lookup(w, /*locked=*/true, &d);
-    if (!r && !d->inode) {
-        r = path_want_write(&w->cur);
-        if (!r)
-            r = dir->ops->mkdir ? dir->ops->mkdir(dir, d, S_IFDIR | 0755, NULL, &inode) : -EPERM;
-        if (!r)
-            dcache_instantiate(d, inode);
-        else
-            dentry_put(d);
-    }
-    lock_release(&dir->dir_lock);
-    return r ? r : walk_step(w, d);
-}
-
-int vfs_make_mountpoint(const struct path *start, const char *name, struct path *out)
-{
-    int r = vfs_walk_from(NULL, start, name, WALK_FOLLOW, out);
-    if (r != -ENOENT)
-        return r;
-    struct walk w;
-    walk_init_from(&w, NULL, start, "", WALK_EMPTY);
-    r = 0;
-    for (const char *s = name; !r && *(s += strspn(s, "/"));) {
-        size_t len = strcspn(s, "/");
-        r = mountpoint_step(&w, s, len);
-        s += len;
-    }
-    if (!r) {
-        *out = w.cur;
-        path_get(out);
-    }
-    walk_end(&w);
-    return r;
-}
-
 static int mknod_type_check(struct task *t, uint32_t mode, dev_t dev)
 {
     switch (mode & S_IFMT) {

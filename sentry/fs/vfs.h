@@ -387,6 +387,10 @@ struct fs_type {
     const struct fs_param *params;
 };
 extern const struct fs_type *const g_fs_types[]; /* ends with NULL; shown in /proc/filesystems */
+/* By the kernel itself: a new superblock (counted). -ENODEV: no such type. */
+int fs_mount_named(const char *type, const char *options, struct superblock **out);
+/* MS_SHARED, MS_PRIVATE, MS_SLAVE or MS_UNBINDABLE for m, and with recursive all below it. */
+int mount_set_propagation(struct mount *m, unsigned type, bool recursive);
 
 /* ---- walking
  * -------------------------------------------------------------------------------------- */
@@ -412,9 +416,18 @@ int vfs_walk_as(struct task *t, const struct cred *c, int dirfd, const char *nam
 /* t may be NULL: at start, with every permission; start is then also the root. */
 int vfs_walk_from(struct task *t, const struct path *start, const char *name, unsigned flags,
                   struct path *out);
-/* At start, with every permission: the directory at name (relative to start, which is also the
- * root), made with its parents where missing. *out counted. */
-int vfs_make_mountpoint(const struct path *start, const char *name, struct path *out);
+/* By the kernel itself, with every permission, when a container is set up: what name (relative to
+ * start, which is also the root) leads to, made if it is missing; directories above it likewise (0755).
+ * *out counted. Symlinks are followed; none leads out of start. */
+struct vfs_node {
+    uint32_t mode; /* with its type */
+    dev_t dev;
+    const char *target; /* S_IFLNK */
+    uint32_t uid, gid;
+};
+int vfs_make_node(const struct path *start, const char *name, const struct vfs_node *n,
+                  struct path *out);
+int vfs_make_mountpoint(const struct path *start, const char *name, bool is_dir, struct path *out);
 /* Copy a path string in from the guest: malloc'd; -ENAMETOOLONG, -EFAULT; -ENOENT for "" unless
  * empty_ok. */
 int vfs_path_import(struct task *t, struct uaddr ua, bool empty_ok, char **out);

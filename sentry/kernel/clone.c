@@ -103,7 +103,10 @@ static unsigned tasks_of_uid_locked(uint32_t uid)
 
 static int clone_check_limits_locked(struct task *t)
 {
-    if (g_kernel.dying || g_kernel.task_count >= TASKS_MAX)
+    struct container *in = t->process->container;
+    if (g_kernel.dying || in->dying || g_kernel.task_count >= TASKS_MAX)
+        return -EAGAIN;
+    if (in->tasks_limit && in->task_count >= in->tasks_limit)
         return -EAGAIN;
     if (t->sched_policy == SCHED_DEADLINE_K && !t->sched_reset_on_fork)
         return -EAGAIN;
@@ -238,6 +241,8 @@ static struct process *child_process(struct task *t, const struct clone_call *c)
     p->thp_disable = from->thp_disable;
     p->memory_merge = from->memory_merge;
     p->mdwe = from->mdwe & MDWE_NO_INHERIT ? 0 : from->mdwe;
+    p->container = from->container;
+    container_get(p->container);
     return p;
 }
 
@@ -304,6 +309,7 @@ static void publish_process_locked(struct task *t, struct task *n, struct pid *i
     list_push_back(&g_kernel.processes, &p->all_node);
     pgrp_join_locked(p, me->pgrp);
     g_kernel.forks++;
+    p->container->forks++;
 }
 
 /* A pending signal, a stop or an exit in progress must not miss the child: the call starts over. */
@@ -345,6 +351,7 @@ static void unpublish(struct task *t, struct task *n)
     list_del(&n->process_node);
     p->task_count--;
     g_kernel.task_count--;
+    p->container->task_count--;
     sigpending_flush_locked(p, &n->pending);
     if (own)
         p->state = PROCESS_ZOMBIE;

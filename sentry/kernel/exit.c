@@ -204,9 +204,14 @@ static void process_exit_locked(struct process *p)
     sigpending_flush_locked(p, &p->shared_pending);
     lock_release(&p->sig_lock);
     waitq_wake(&p->child_wq, ~0u); /* pidfd pollers */
-    if (p == g_kernel.init) {
-        g_kernel.exit_status = p->exit_status;
-        g_kernel.dying = true;
+    if (p == p->container->init) {
+        p->container->init = NULL;
+        p->container->dying = true;
+        g_kernel.dying |= p->container->is_root;
+    }
+    if (p->watch) {
+        p->watch->status = p->exit_status;
+        __atomic_store_n(&p->watch->ended, 1, __ATOMIC_RELEASE);
     }
     if (p->parent)
         exit_tell_parent_locked(p);
@@ -219,6 +224,8 @@ static void exit_add_usage_locked(struct process *p, struct task *t)
     struct rusage *u = &p->dead_usage;
     usage_add_ns(&u->ru_utime, t->utime_ns);
     usage_add_ns(&u->ru_stime, t->stime_ns);
+    p->container->dead_utime_ns += t->utime_ns;
+    p->container->dead_stime_ns += t->stime_ns;
     u->ru_minflt += t->min_flt;
     u->ru_majflt += t->maj_flt;
     u->ru_nvcsw += t->nvcsw;
@@ -236,6 +243,7 @@ static bool exit_unlink_locked(struct task *t)
     exit_add_usage_locked(p, t);
     p->task_count--;
     g_kernel.task_count--;
+    p->container->task_count--;
     if (t->stop_counted)
         p->stopped_count--;
     if (p->task_count)
@@ -255,15 +263,21 @@ static bool exit_unlink_locked(struct task *t)
 static void exit_from_tables(struct task *t)
 {
     struct process *p = t->process;
+    struct container *c = p->container;
     lock_acquire(&g_kernel.tasks_lock);
-    bool last = exit_unlink_locked(t);
+    bool last = exit_unlink_locked(t), was_init = c->init == p;
     if (last)
         process_exit_locked(p);
+    bool news = last && (p->watch || !c->task_count);
     lock_release(&g_kernel.tasks_lock);
     if (!last)
         signal_stop_recheck(p);
-    if (p == g_kernel.init && last)
+    else if (was_init && c->is_root)
         kernel_kill_all();
+    else if (was_init)
+        container_kill(c);
+    if (news)
+        watcher_tell();
 }
 
 /* Nobody else of the process is alive (none can be created by this one any more). */

@@ -26,7 +26,7 @@ void kernel_init(struct platform *p)
 /* ---- the first process
  * ------------------------------------------------------------------------------ */
 
-static int first_fs(struct task *t, const struct kernel_init_args *a)
+static int first_fs(struct task *t, const struct spawn_args *a)
 {
     struct path root = {.mnt = a->mount_ns->root, .dentry = a->mount_ns->root->root}, cwd;
     int r = fs_struct_new(&root, &root, a->umask, &t->fs);
@@ -52,16 +52,40 @@ static void first_signals(struct process *p, sigmask_t ignored)
             p->actions[sig - 1].handler = (uint64_t)SIG_IGN;
 }
 
-static int first_build(struct task *t, const struct kernel_init_args *a)
+static int first_cred(struct task *t, const struct spawn_args *a)
 {
-    struct process *p = t->process = process_new();
-    if (!p)
-        return -ENOMEM;
+    int r = cred_new_root(a->uid, a->gid, a->groups, a->group_count, a->cap_bounding, &t->cred);
+    if (r)
+        return r;
+    t->cred->cap_permitted = a->cap_permitted;
+    t->cred->cap_effective = a->cap_effective & a->cap_permitted;
+    t->cred->cap_inheritable = a->cap_inheritable;
+    t->cred->cap_ambient = a->cap_ambient & a->cap_permitted & a->cap_inheritable;
+    t->cred->no_new_privs = a->no_new_privs;
+    return 0;
+}
+
+static void first_process(struct process *p, const struct spawn_args *a)
+{
+    p->container = a->container;
+    container_get(p->container);
+    p->watch = a->watch;
+    if (p->watch)
+        exit_watch_get(p->watch);
     rlimits_default(p->rlimits);
     if (a->rlimits)
         memcpy(p->rlimits, a->rlimits, RLIM_NLIMITS * sizeof(*p->rlimits));
     first_signals(p, a->ignored);
     p->exit_signal = SIGCHLD;
+    p->oom_score_adj = a->oom_score_adj;
+}
+
+static int first_build(struct task *t, const struct spawn_args *a)
+{
+    struct process *p = t->process = process_new();
+    if (!p)
+        return -ENOMEM;
+    first_process(p, a);
     for (unsigned i = 0; i < g_kernel.cpu_count && i < TASK_CPU_WORDS * 64; i++)
         t->affinity[i / 64] |= 1ull << (i % 64);
     t->timer_slack_default = t->timer_slack_ns;
@@ -69,19 +93,30 @@ static int first_build(struct task *t, const struct kernel_init_args *a)
         t->slow_entry |= TASK_SLOW_STRACE;
     t->mount_ns = a->mount_ns;
     mount_ns_get(t->mount_ns);
-    t->ns_set = g_kernel.root_ns_set;
+    t->ns_set = a->ns_set;
     ns_set_get(t->ns_set);
     t->fds = a->fds;
     fdtable_get_ref(t->fds);
-    int r = cred_new_root(a->uid, a->gid, a->groups, a->group_count, a->caps, &t->cred);
+    int r = first_cred(t, a);
     return r ? r : first_fs(t, a);
 }
 
-static int first_publish_locked(struct task *t)
+static int first_allowed_locked(const struct spawn_args *a)
+{
+    struct container *c = a->container;
+    if (g_kernel.dying || c->dying || (a->is_init && c->init))
+        return -ESRCH;
+    bool full = c->tasks_limit && c->task_count >= c->tasks_limit;
+    return full || g_kernel.task_count >= TASKS_MAX ? -EAGAIN : 0;
+}
+
+static int first_publish_locked(struct task *t, const struct spawn_args *a)
 {
     struct process *p = t->process;
     struct pid *n;
-    int r = pid_alloc_locked(g_kernel.root_pid_ns, NULL, &n);
+    int r = first_allowed_locked(a);
+    if (!r)
+        r = pid_alloc_locked(a->ns_set->pid_children, NULL, &n);
     if (r)
         return r;
     process_number(p, n);
@@ -95,27 +130,41 @@ static int first_publish_locked(struct task *t)
     p->leader = t;
     task_get(t);
     list_push_back(&g_kernel.processes, &p->all_node);
-    g_kernel.init = p->pid_ns->init = p;
+    if (a->is_init)
+        a->container->init = p;
+    if (a->is_init && a->container->is_root) {
+        g_kernel.init = g_kernel.root_pid_ns->init = p;
+        process_get(p); /* orphans look for it even after its end */
+    }
+    pid_ns_enter_locked(p);
     lock_acquire(&p->sig_lock);
     task_link_locked(t, n);
     lock_release(&p->sig_lock);
     return 0;
 }
 
-static void first_unpublish(struct task *t)
+static void first_unpublish(struct task *t, const struct spawn_args *a)
 {
     struct process *p = t->process;
     LOCK_GUARD(&g_kernel.tasks_lock);
-    g_kernel.init = g_kernel.root_pid_ns->init = NULL;
+    if (a->is_init)
+        a->container->init = NULL;
+    if (g_kernel.init == p) {
+        g_kernel.init = g_kernel.root_pid_ns->init = NULL;
+        process_put(p);
+    }
+    pid_ns_unborn_locked(p);
     p->task_count = 0;
-    g_kernel.task_count = 0;
+    g_kernel.task_count--;
+    p->container->task_count--;
     t->exiting = true;
     p->state = PROCESS_ZOMBIE;
     process_reap_locked(p);
-    g_kernel.root_pid_ns->last_pid = 0;
+    if (!g_kernel.task_count)
+        g_kernel.root_pid_ns->last_pid = 0;
 }
 
-static int first_exec(struct task *t, const struct kernel_init_args *a)
+static int first_exec(struct task *t, const struct spawn_args *a)
 {
     struct exec_strings s = {0};
     int r = exec_strings_from_host(&s, a->argv, a->envp);
@@ -140,9 +189,23 @@ static void first_discard(struct task *t)
     task_put(t);
 }
 
-/* The whole life before the first instruction runs on the caller's thread. Nothing of a is consumed
- * unless 0 is returned. */
-int kernel_start(const struct kernel_init_args *a)
+static int first_finish(struct task *t, const struct spawn_args *a)
+{
+    int r = first_exec(t, a);
+    t->no_result = false;
+    if (!r && a->seccomp_count)
+        r = seccomp_filter_install(t, a->seccomp_flags, a->seccomp, a->seccomp_count);
+    if (!r && a->tty)
+        tty_attach(a->tty, t->process->pgrp->session, t->process->pid);
+    if (!r && a->watch)
+        a->watch->pid = t->process->pid;
+    if (!r && a->is_init && a->container->is_root)
+        g_kernel.root_mount_ns = a->mount_ns;
+    return r;
+}
+
+/* The whole life before the first instruction runs on the caller's thread. */
+int kernel_spawn(const struct spawn_args *a, struct process **out)
 {
     struct task *t = task_new();
     if (!t)
@@ -150,66 +213,55 @@ int kernel_start(const struct kernel_init_args *a)
     int r = first_build(t, a);
     if (!r) {
         lock_acquire(&g_kernel.tasks_lock);
-        r = first_publish_locked(t);
+        r = first_publish_locked(t, a);
         lock_release(&g_kernel.tasks_lock);
     }
     if (r) {
         first_discard(t);
         return r;
     }
-    r = first_exec(t, a);
-    t->no_result = false;
-    if (!r && a->tty)
-        tty_attach(a->tty, t->process->pgrp->session, t->process->pid);
-    if (!r)
-        g_kernel.root_mount_ns = a->mount_ns;
+    r = first_finish(t, a);
     task_get(t); /* it may be gone before we are done with it */
     if (!r)
         r = task_thread_start(t);
     if (r) {
-        first_unpublish(t);
+        first_unpublish(t, a);
         first_discard(t);
     } else {
-        fdtable_put(a->fds, t);
+        process_get(t->process);
+        *out = t->process;
     }
     task_put(t);
     return r;
 }
 
-/* ---- the end
- * ---------------------------------------------------------------------------------------- */
+/* ---- from outside
+ * ----------------------------------------------------------------------------------- */
 
-int kernel_wait(void)
+bool kernel_empty(void)
 {
-    for (;;) {
-        uint32_t n = __atomic_load_n(&g_kernel.threads, __ATOMIC_SEQ_CST);
-        if (!n)
-            break;
-        (void)host_futex_wait(&g_kernel.threads, n, DEADLINE_NONE);
-    }
     LOCK_GUARD(&g_kernel.tasks_lock);
-    return g_kernel.exit_status;
+    return !g_kernel.task_count;
 }
 
-void kernel_signal_foreground(int sig)
+/* The terminal of p's session; counted. */
+static struct tty *process_tty(struct process *p)
 {
-    struct tty *tty = hostfile_console();
-    bool has_tty = false;
+    LOCK_GUARD(&g_kernel.tasks_lock);
+    struct tty *tty = p->pgrp ? p->pgrp->session->tty : NULL;
+    if (tty)
+        tty_get(tty);
+    return tty;
+}
+
+void process_signal_foreground(struct process *p, int sig)
+{
+    struct tty *tty = process_tty(p);
     if (tty) {
-        lock_acquire(&g_kernel.tasks_lock);
-        struct process *p;
-        list_for_each(p, &g_kernel.processes, all_node) if (p->pgrp && p->pgrp->session->tty == tty)
-            has_tty = true;
-        lock_release(&g_kernel.tasks_lock);
-    }
-    if (has_tty) {
         tty_signal_foreground(tty, sig);
+        tty_put(tty);
         return;
     }
-    struct process *init = process_by_id(1);
-    if (!init)
-        return;
     siginfo_t info = {.si_signo = sig, .si_code = SI_USER};
-    signal_send_process(init, sig, &info);
-    process_put(init);
+    signal_send_process(p, sig, &info);
 }

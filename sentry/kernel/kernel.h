@@ -28,6 +28,8 @@
 #include <stdint.h>
 #include <sys/resource.h>
 
+struct container;
+struct exit_watch;
 struct fdtable;
 struct fs_struct;
 struct file;
@@ -212,6 +214,8 @@ struct process {
     uint8_t mdwe;                          /* atomic; PR_SET_MDWE */
     struct key *session_ring_next;         /* kernel/keyring.c; counted; a child's gift */
     struct key *process_ring;              /* kernel/keyring.c; counted */
+    struct container *container;           /* const; counted */
+    struct exit_watch *watch;              /* const; counted or NULL */
     void *children_ptrace;                 /* kernel/ptrace.c */
 };
 
@@ -398,6 +402,70 @@ void task_waiter_init(struct task_waiter *tw, struct task *t, unsigned events);
     })
 #define wait_event(t, wq, deadline, cond) wait_event_mask(t, wq, ~0u, deadline, cond)
 
+/* ---- containers: kernel/container.c -------------------------------------------------------------
+ */
+enum { /* container.held */
+       CONTAINER_FROZEN = 1,
+       CONTAINER_THROTTLED = 2,
+};
+
+struct cpu_bucket {
+    struct lock lock;                                  /* LR_LEAF */
+    struct timer timer;                                /* armed while there is a limit */
+    int64_t quota_ns, period_ns;                       /* lock: lock; quota 0: no limit */
+    int64_t tokens, seen, period_end;                  /* lock: lock */
+    int64_t held_since, throttled_ns;                  /* lock: lock */
+    uint64_t periods, throttled_periods;               /* lock: lock */
+    bool was_empty;                                    /* lock: lock; in this period */
+};
+
+struct container {
+    struct ref ref;
+    uint32_t held;                         /* atomic; CONTAINER_* reasons to hold its tasks */
+    bool is_root;                          /* const; the sandbox ends with its init */
+    bool dying;                            /* lock: tasks_lock; no more forks */
+    struct process *init;                  /* lock: tasks_lock; NULL before its start and after */
+    unsigned task_count, tasks_limit;      /* lock: tasks_lock; limit 0: none */
+    uint64_t forks;                        /* lock: tasks_lock */
+    int64_t dead_utime_ns, dead_stime_ns;  /* lock: tasks_lock; of tasks that have gone */
+    uint32_t oom_kills;                    /* atomic */
+    uint64_t memory_peak;                  /* control's; as seen when asked */
+    struct cpu_bucket cpu;
+};
+struct container *container_new(void); /* NULL: no memory */
+void container_get(struct container *c);
+void container_put(struct container *c);
+struct process *container_next(struct container *c, int after); /* as process_next */
+/* SIGKILL to all its processes; no more can be made. */
+void container_kill(struct container *c);
+int container_signal_all(struct container *c, int sig); /* -ESRCH: nobody there */
+/* Hold all tasks between two instructions of theirs, or let go. Idempotent. */
+void container_freeze(struct container *c, bool on);
+bool container_frozen(struct container *c);
+/* quota 0: no limit. */
+void container_limit_cpu(struct container *c, int64_t quota_ns, int64_t period_ns);
+void container_limit_tasks(struct container *c, unsigned max); /* 0: none */
+struct container_figures {
+    int64_t user_ns, system_ns, throttled_ns;
+    uint64_t periods, throttled_periods, forks, oom_kills;
+    unsigned tasks, tasks_limit, processes;
+};
+void container_figures(struct container *c, struct container_figures *out);
+/* CPU time of all its tasks, dead ones included. */
+void container_cpu_times(struct container *c, int64_t *user_ns, int64_t *system_ns);
+
+/* News of one process for those outside; outlives it. */
+struct exit_watch {
+    struct ref ref;
+    uint32_t ended;  /* atomic; status is valid */
+    int status;      /* const once ended; as wait4 gives it */
+    int pid;         /* const after start */
+    uint32_t stopped; /* atomic; signal of a stop that nobody has taken notice of */
+};
+struct exit_watch *exit_watch_new(void);
+void exit_watch_get(struct exit_watch *w);
+void exit_watch_put(struct exit_watch *w);
+
 /* ---- the root -----------------------------------------------------------------------------------
  */
 struct kernel {
@@ -406,9 +474,7 @@ struct kernel {
     struct list processes;          /* lock: tasks_lock; in order of creation */
     struct pid_ns *root_pid_ns;     /* const */
     bool dying;                     /* lock: tasks_lock; no more forks */
-    int exit_status;                /* lock: tasks_lock; of init */
-    uint32_t threads;               /* atomic; host threads of tasks, kernel_wait sleeps on it */
-    struct process *init;           /* const after init: pid 1; the sandbox ends with it */
+    struct process *init;           /* const after its start: the root container's; counted */
     unsigned task_count;            /* lock: tasks_lock; all threads */
     uint64_t forks;                 /* atomic; for /proc/stat */
     struct uts_ns *root_uts_ns;     /* const */
@@ -418,7 +484,7 @@ struct kernel {
     uint64_t memory_limit;          /* const; bytes, what MemTotal says */
     bool strace;                    /* const after init */
     const struct vdso *vdso;        /* const after init; for the loader */
-    void (*init_stopped)(int sig);  /* const after init; init has stopped; may be NULL; no locks */
+    void (*watcher)(void); /* const after init; some exit_watch or container has news; no locks */
     struct user_ns *root_user_ns;   /* const */
     struct mount_ns *root_mount_ns; /* const */
 };
@@ -434,9 +500,11 @@ static inline int task_means_id(const struct task *t, int nr)
     return pid_id_from(t->process->pid_ns, nr);
 }
 
-/* What to run first: argv[0] is looked up by the launcher's rules before (see sentry main). All
- * strings borrowed for the call. */
-struct kernel_init_args {
+/* What to run in a container. All strings and objects are borrowed for the call. */
+struct spawn_args {
+    struct container *container;
+    bool is_init;     /* the container ends with it */
+    struct ns_set *ns_set; /* it is born into pid_children */
     const char *path; /* absolute inside, or relative to cwd */
     char *const *argv, *const *envp;
     const char *cwd;
@@ -444,22 +512,28 @@ struct kernel_init_args {
     uint32_t uid, gid;
     const uint32_t *groups;
     unsigned group_count;
-    uint64_t caps;                  /* permitted = effective = bounding of the first process */
-    struct mount_ns *mount_ns;      /* consumed */
-    struct fdtable *fds;            /* consumed */
+    uint64_t cap_bounding, cap_effective, cap_inheritable, cap_permitted, cap_ambient;
+    bool no_new_privs;
+    int oom_score_adj;
+    const struct sock_filter *seccomp; /* enforced from its first instruction on */
+    unsigned seccomp_count, seccomp_flags;
+    struct mount_ns *mount_ns;
+    struct fdtable *fds;            /* a reference of its own is taken */
     struct tty *tty;                /* its controlling terminal, or NULL */
     const struct rlimit64 *rlimits; /* RLIM_NLIMITS, or NULL for defaults */
     uint32_t umask;
     sigmask_t ignored; /* signals that start out as SIG_IGN (nohup) */
+    struct exit_watch *watch;
 };
 void kernel_init(struct platform *p);
-/* Create pid 1 and start it. Negative errno of the exec (ENOENT, EACCES, ENOEXEC…). */
-int kernel_start(const struct kernel_init_args *a);
-/* Block until pid 1 has exited and the last task is gone; returns its wait status. */
-int kernel_wait(void);
-/* A signal that the launcher received: to the foreground process group of the sandbox's terminal if
- * it has one (SIGWINCH, SIGINT, SIGQUIT, SIGTSTP, SIGHUP, SIGCONT), else to the first process. */
-void kernel_signal_foreground(int sig);
+/* Create a process without a parent, leader of a session, and start it. Negative errno of the exec
+ * (ENOENT, EACCES, ENOEXEC…), -EAGAIN at the container's limit of tasks, -ESRCH: it is dying. */
+int kernel_spawn(const struct spawn_args *a, struct process **out);
+/* Is any task left? */
+bool kernel_empty(void);
+/* A signal that came from outside: to the foreground process group of p's terminal if it has one
+ * (SIGWINCH, SIGINT, SIGQUIT, SIGTSTP, SIGHUP, SIGCONT), else to p. */
+void process_signal_foreground(struct process *p, int sig);
 /* --strace: NULL or "" prints every call, else a comma-separated set of names. */
 void trace_enable(const char *set);
 /* Bitmap of the calls marked REGS in syscalls.def, for pl_config.full_calls. */

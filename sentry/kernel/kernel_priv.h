@@ -197,6 +197,11 @@ int ptrace_wait_locked(struct process *me, const struct wait_call *c, struct wai
 void cred_exec_caps(const struct cred *old, struct cred *c);
 bool cred_gained(const struct cred *old, const struct cred *next);
 
+/* ---- container.c ------------------------------------------------------------------------------
+ */
+void container_hold_here(struct task *t); /* t's container is held: sleep until it is not */
+void watcher_tell(void);                  /* no locks held */
+
 /* ---- others -----------------------------------------------------------------------------------
  */
 void keys_clone(struct task *t, struct task *n);
@@ -206,6 +211,8 @@ void keys_process_free(struct process *p);
 void seccomp_get(struct task *from, struct task *to);
 void user_dispatch_exec(struct task *t);
 void seccomp_put(struct task *t);
+int seccomp_filter_install(struct task *t, unsigned flags, const struct sock_filter *insns,
+                           unsigned count); /* by the sandbox's owner: needs no right */
 void rlimits_default(struct rlimit64 *out);
 void mm_limits_update(struct process *p, struct mm *mm); /* tell mm the limits that concern it */
 void time_account_begin(struct task *t);                 /* guest code is about to run */

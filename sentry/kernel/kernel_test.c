@@ -34,6 +34,7 @@ static int setup(void **state)
 {
     kernel_init(NULL);
     g_p = process_new();
+    g_p->container = container_new();
     for (int i = 0; i < RLIM_NLIMITS; i++)
         g_p->rlimits[i] = (struct rlimit64){4, 4};
     g_a = add_task(g_p);

@@ -225,6 +225,36 @@ int ns_set_renew(struct task *t, struct ns_set *s, struct user_ns *owner, uint64
     return r;
 }
 
+static void share_one(struct ns **slot, struct ns *ns)
+{
+    ns_get(ns);
+    ns_put(*slot);
+    *slot = ns;
+}
+
+void ns_set_share(struct ns_set *s, const struct ns_set *from, uint64_t flags)
+{
+    if (flags & CLONE_NEWUTS) {
+        ns_get(&from->uts->ns);
+        ns_put(&s->uts->ns);
+        s->uts = from->uts;
+    }
+    if (flags & CLONE_NEWIPC) {
+        ns_get(ipc_ns_base(from->ipc));
+        ns_put(ipc_ns_base(s->ipc));
+        s->ipc = from->ipc;
+    }
+    if (flags & CLONE_NEWPID) {
+        pid_ns_get(from->pid_children);
+        pid_ns_put(s->pid_children);
+        s->pid_children = from->pid_children;
+    }
+    if (flags & CLONE_NEWNET)
+        share_one(&s->net, from->net);
+    if (flags & CLONE_NEWCGROUP)
+        share_one(&s->cgroup, from->cgroup);
+}
+
 struct ns_set *task_ns_set_get(struct task *t)
 {
     LOCK_GUARD(&t->lock);

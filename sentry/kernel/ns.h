@@ -70,6 +70,8 @@ struct ns *task_ns_get(struct task *t, enum ns_kind kind, bool for_children);
 
 /* The rule of most kinds: CAP_SYS_ADMIN over the namespace and over one's own user namespace. */
 int ns_may_enter(struct task *t, struct ns *ns, const struct ns_switch *sw);
+/* The namespaces of from that CLONE_NEW* flags name, into a set that nobody else has yet. */
+void ns_set_share(struct ns_set *s, const struct ns_set *from, uint64_t flags);
 /* Fresh namespaces as CLONE_NEW* flags ask, into a set that nobody else has yet. */
 int ns_set_renew(struct task *t, struct ns_set *s, struct user_ns *owner, uint64_t flags);
 

@@ -349,20 +349,29 @@ struct sock_fprog_k {
     uint64_t filter;
 };
 
+static int chain_new(unsigned count, struct seccomp_chain **out)
+{
+    if (!count || count > BPF_MAXINSNS)
+        return -EINVAL;
+    struct seccomp_chain *c = malloc(sizeof(*c) + count * sizeof(struct sock_filter));
+    if (!c)
+        return -ENOMEM;
+    *c = (struct seccomp_chain){.count = count, .total = count};
+    ref_init(&c->ref);
+    *out = c;
+    return 0;
+}
+
 static int chain_import(struct task *t, struct uaddr ua, struct seccomp_chain **out)
 {
     struct sock_fprog_k prog;
+    struct seccomp_chain *c;
     if (uaccess_read_obj(t->mm, &prog, ua))
         return -EFAULT;
-    if (!prog.len || prog.len > BPF_MAXINSNS)
-        return -EINVAL;
-    size_t size = prog.len * sizeof(struct sock_filter);
-    struct seccomp_chain *c = malloc(sizeof(*c) + size);
-    if (!c)
-        return -ENOMEM;
-    *c = (struct seccomp_chain){.count = prog.len, .total = prog.len};
-    ref_init(&c->ref);
-    int r = uaccess_read(t->mm, c->insns, uaddr(prog.filter), size);
+    int r = chain_new(prog.len, &c);
+    if (r)
+        return r;
+    r = uaccess_read(t->mm, c->insns, uaddr(prog.filter), c->count * sizeof(c->insns[0]));
     if (!r && !program_ok(c->insns, c->count))
         r = -EINVAL;
     if (r) {
@@ -417,6 +426,28 @@ static void tsync_adopt_locked(struct task *t)
 #define FLAGS_KNOWN                                                                                \
     (SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_LOG | SECCOMP_FILTER_FLAG_SPEC_ALLOW |        \
      SECCOMP_FILTER_FLAG_TSYNC_ESRCH)
+
+int seccomp_filter_install(struct task *t, unsigned flags, const struct sock_filter *insns,
+                           unsigned count)
+{
+    struct seccomp_chain *c;
+    if (flags & ~FLAGS_KNOWN)
+        return -EINVAL;
+    int r = chain_new(count, &c);
+    if (r)
+        return r;
+    memcpy(c->insns, insns, count * sizeof(*insns));
+    if (!program_ok(c->insns, count)) {
+        free(c);
+        return -EINVAL;
+    }
+    c->log = flags & SECCOMP_FILTER_FLAG_LOG;
+    c->next = t->seccomp;
+    t->seccomp = c;
+    t->seccomp_mode = SECCOMP_MODE_FILTER;
+    t->slow_entry |= TASK_SLOW_SECCOMP;
+    return 0;
+}
 
 int64_t seccomp_filter_add(struct task *t, unsigned flags, struct uaddr prog)
 {

@@ -86,8 +86,10 @@ static void stop_tell_parent(struct process *p)
     if (still)
         signal_parent_locked(p, CLD_STOPPED, sig);
     lock_release(&g_kernel.tasks_lock);
-    if (still && p == g_kernel.init && g_kernel.init_stopped)
-        g_kernel.init_stopped(sig);
+    if (!still || !p->watch)
+        return;
+    __atomic_store_n(&p->watch->stopped, sig, __ATOMIC_SEQ_CST);
+    watcher_tell();
 }
 
 /* Count t among the stopped; true if the whole process has now stopped. */
@@ -264,7 +266,6 @@ static enum deliver deliver_one(struct task *t)
 
 bool signal_deliver(struct task *t)
 {
-    __atomic_and_fetch(&t->notify, ~TASK_NOTIFY_WORK, __ATOMIC_SEQ_CST);
     for (;;) {
         enum deliver d = deliver_one(t);
         if (d == DELIVER_END)

@@ -71,6 +71,10 @@ static void process_free(struct process *p)
     lock_destroy(&p->sig_lock);
     sighand_put(p->sighand);
     keys_process_free(p);
+    if (p->container)
+        container_put(p->container);
+    if (p->watch)
+        exit_watch_put(p->watch);
     free(p->rlimits);
     pid_put(p->id);
     free(p);
@@ -238,6 +242,7 @@ void task_link_locked(struct task *t, struct pid *id)
     list_push_back(&p->tasks, &t->process_node);
     p->task_count++;
     g_kernel.task_count++;
+    p->container->task_count++;
 }
 
 /* ---- what others may see of a task -------------------------------------------------------------

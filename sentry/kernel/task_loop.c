@@ -228,6 +228,10 @@ bool task_work(struct task *t)
 {
     if (t->exit_wanted)
         return false;
+    /* Cleared first: whoever sets it after that finds us looking again before guest code runs. */
+    __atomic_and_fetch(&t->notify, ~TASK_NOTIFY_WORK, __ATOMIC_SEQ_CST);
+    if (__builtin_expect(__atomic_load_n(&t->process->container->held, __ATOMIC_SEQ_CST), 0))
+        container_hold_here(t);
     return signal_deliver(t);
 }
 
@@ -319,6 +323,8 @@ static void task_loop(struct task *t)
 void task_thread_run(struct task *t)
 {
     t_current = t;
+    if (__atomic_load_n(&t->process->container->held, __ATOMIC_SEQ_CST))
+        __atomic_or_fetch(&t->notify, TASK_NOTIFY_WORK, __ATOMIC_SEQ_CST);
     if (t->set_child_tid) {
         int32_t nr = t->vtid;
         (void)!uaccess_write_obj(t->mm, uaddr(t->set_child_tid), &nr);

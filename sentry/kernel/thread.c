@@ -20,12 +20,6 @@ static struct lock g_idle_lock = LOCK_INITIALIZER(LR_LEAF);
 static struct list g_idle = LIST_INIT(g_idle); /* lock: g_idle_lock; the last to come first */
 static unsigned g_idle_count;                  /* lock: g_idle_lock */
 
-static void thread_gone(void)
-{
-    if (!__atomic_sub_fetch(&g_kernel.threads, 1, __ATOMIC_SEQ_CST))
-        host_futex_wake(&g_kernel.threads, 1);
-}
-
 static bool idle_enter(struct idle_thread *me)
 {
     LOCK_GUARD(&g_idle_lock);
@@ -76,10 +70,8 @@ static bool idle_take(struct task *t)
 
 static void *thread_main(void *arg)
 {
-    for (struct task *t = arg; t; t = idle_wait()) {
+    for (struct task *t = arg; t; t = idle_wait())
         task_thread_run(t);
-        thread_gone();
-    }
     return NULL;
 }
 
@@ -87,7 +79,6 @@ int task_thread_start(struct task *t)
 {
     pthread_attr_t attr;
     pthread_t thread;
-    __atomic_add_fetch(&g_kernel.threads, 1, __ATOMIC_SEQ_CST);
     if (idle_take(t))
         return 0;
     pthread_attr_init(&attr);
@@ -95,7 +86,5 @@ int task_thread_start(struct task *t)
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     int r = pthread_create(&thread, &attr, thread_main, t);
     pthread_attr_destroy(&attr);
-    if (r)
-        thread_gone();
     return r ? -EAGAIN : 0;
 }

@@ -62,7 +62,7 @@ static int confine_caps(const char **step)
     return err;
 }
 
-int confine_enter(const char **step)
+int confine_enter(bool die_with_parent, const char **step)
 {
     pid_t parent = getppid();
     int err = confine_root(step);
@@ -73,7 +73,7 @@ int confine_enter(const char **step)
     *step = "prctl";
     /* The change of identity has cleared the death signal. Dumpable stays off: no core, no ptrace.
      */
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0 ||
+    if (prctl(PR_SET_PDEATHSIG, die_with_parent ? SIGKILL : 0) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0 ||
         prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return -errno;
     struct rlimit nofile;
@@ -81,7 +81,7 @@ int confine_enter(const char **step)
         nofile.rlim_cur = nofile.rlim_max;
         setrlimit(RLIMIT_NOFILE, &nofile);
     }
-    return getppid() == parent ? 0 : -ECHILD;
+    return !die_with_parent || getppid() == parent ? 0 : -ECHILD;
 }
 
 /* ---- the list
@@ -138,7 +138,8 @@ static const struct allowed {
     ALLOW(getrandom, ANY, "guests' getrandom and address layouts"),
     ALLOW(clock_gettime, ANY, "clocks, where the host's vDSO cannot answer"),
     ALLOW(recvmsg, ANY, "gofer answers with donated descriptors; the control channel"),
-    ALLOW(sendmsg, ANY, "gofer requests; the control channel"),
+    ALLOW(sendmsg, ANY, "gofer requests; the control socket"),
+    ALLOW(accept4, ANY, "clients of the control socket"),
     ALLOW(sched_yield, ANY, "the heap's locks"),
     ALLOW(gettid, ANY, "abort"),
 #undef ALLOW

@@ -4,10 +4,11 @@
 
 #include <stdbool.h>
 
-/* First step, single-threaded, before anything of a guest is read: an empty read-only root, no
+/* die_with_parent: the launcher stays, and we are to end with it.
+ * First step, single-threaded, before anything of a guest is read: an empty read-only root, no
  * privilege to regain (nobody, where we were root), no capabilities, no_new_privs. 0 or a negative
  * errno with *step. */
-int confine_enter(const char **step);
+int confine_enter(bool die_with_parent, const char **step);
 
 /* Last step before guest code runs: the list of host calls, enforced for all threads to come. */
 int confine_seccomp(void);

@@ -1,19 +1,16 @@
-/* rf-sentry: the process that is the guest's kernel. Started by the launcher with everything it
- * will ever have: a control channel, the configuration, the gofer's socket, perhaps /dev/kvm and a
- * log.
+/* rf-sentry: the process that is the guest's kernel. Started by the launcher with a connection to
+ * it, the sandbox's configuration, perhaps a listening control socket, /dev/kvm and a log.
+ * Containers, their gofers and their descriptors come over the control socket.
  *
  * Order matters and is all here: confine → read configuration → memory file → platform (which forks
- * its zygote, so still one thread) → seccomp → the rooms → mounts → first process → wait. */
+ * its zygote, so still one thread) → seccomp → the rooms → serve. */
 #include "base/host.h"
 #include "base/log.h"
 #include "control.h"
-#include "fs/gofer_client.h"
+#include "control/control.h"
 #include "fs/vfs.h"
 #include "kernel/kernel.h"
-#include "main/config.h"
 #include "main/confine.h"
-#include "main/channel.h"
-#include "main/setup.h"
 #include "mm/mm.h"
 #include "time/time.h"
 
@@ -29,21 +26,26 @@
 #include <unistd.h>
 
 struct arguments {
-    int control_fd, config_fd, gofer_fd, kvm_fd, log_fd;
+    int control_fd, config_fd, listen_fd, kvm_fd, log_fd;
     const char *selftest;
-    bool print_seccomp;
+    bool print_seccomp, attached;
 };
 
 static int parse_arguments(int argc, char **argv, struct arguments *a)
 {
     static const struct option options[] = {
-        {"control-fd", required_argument, NULL, 'c'}, {"config-fd", required_argument, NULL, 'f'},
-        {"gofer-fd", required_argument, NULL, 'g'},   {"kvm-fd", required_argument, NULL, 'k'},
-        {"log-fd", required_argument, NULL, 'l'},     {"selftest", required_argument, NULL, 's'},
-        {"print-seccomp", no_argument, NULL, 'p'},    {NULL, 0, NULL, 0},
+        {"control-fd", required_argument, NULL, 'c'},
+        {"config-fd", required_argument, NULL, 'f'},
+        {"listen-fd", required_argument, NULL, 'g'},
+        {"kvm-fd", required_argument, NULL, 'k'},
+        {"log-fd", required_argument, NULL, 'l'},
+        {"selftest", required_argument, NULL, 's'},
+        {"print-seccomp", no_argument, NULL, 'p'},
+        {"attached", no_argument, NULL, 'a'},
+        {NULL, 0, NULL, 0},
     };
     *a = (struct arguments){
-        .control_fd = -1, .config_fd = -1, .gofer_fd = -1, .kvm_fd = -1, .log_fd = -1};
+        .control_fd = -1, .config_fd = -1, .listen_fd = -1, .kvm_fd = -1, .log_fd = -1};
     int opt;
     while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (opt) {
@@ -54,7 +56,7 @@ static int parse_arguments(int argc, char **argv, struct arguments *a)
             a->config_fd = atoi(optarg);
             break;
         case 'g':
-            a->gofer_fd = atoi(optarg);
+            a->listen_fd = atoi(optarg);
             break;
         case 'k':
             a->kvm_fd = atoi(optarg);
@@ -67,6 +69,9 @@ static int parse_arguments(int argc, char **argv, struct arguments *a)
             break;
         case 'p':
             a->print_seccomp = true;
+            break;
+        case 'a':
+            a->attached = true;
             break;
         default:
             return -EINVAL;
@@ -124,7 +129,7 @@ static const struct pl_ops *platform_find(const char *name)
     return NULL;
 }
 
-static int platform_start(const struct config *c, int kvm_fd, struct platform **out)
+static int platform_start(const struct sandbox_config *c, int kvm_fd, struct platform **out)
 {
     const struct pl_ops *ops = platform_find(c->platform);
     if (!ops)
@@ -154,7 +159,7 @@ static int platform_start(const struct config *c, int kvm_fd, struct platform **
 
 static struct vdso g_vdso_image;
 
-static void start_kernel(const struct config *c, struct platform *p)
+static void start_kernel(const struct sandbox_config *c, struct platform *p)
 {
     START_STEP(time_init(), "timers");
     START_STEP(vdso_init(&g_vdso_image), "the vDSO");
@@ -163,7 +168,6 @@ static void start_kernel(const struct config *c, struct platform *p)
     vfs_init();
     kernel_init(p);
     g_kernel.vdso = &g_vdso_image;
-    g_kernel.init_stopped = control_stopped;
     g_kernel.cpu_count = c->cpus;
     g_kernel.memory_limit = c->memory_total;
     if (c->memory_limit)
@@ -172,81 +176,6 @@ static void start_kernel(const struct config *c, struct platform *p)
     snprintf(names->nodename, sizeof(names->nodename), "%s", c->hostname);
     if (c->strace)
         trace_enable(c->strace);
-}
-
-/* The exit status for an exec that failed, by the shell's convention. */
-_Noreturn static void exec_failed(const char *name, int err)
-{
-    if (err == -ENOENT || err == -ENOTDIR)
-        control_fail(RF_EXIT_NOTFOUND, "%s: %s", name,
-                     strchr(name, '/') ? strerror(-err) : "command not found");
-    if (err == -EISDIR || err == -EACCES)
-        control_fail(RF_EXIT_NOEXEC, "%s: %s", name,
-                     err == -EISDIR ? "is a directory" : strerror(-err));
-    if (err == -ENOEXEC || err == -ELIBBAD)
-        control_fail(RF_EXIT_NOEXEC, "%s: not a program for 64-bit x86 Linux (%s)", name,
-                     strerror(-err));
-    control_fail(RF_EXIT_NOEXEC, "%s: cannot be executed: %s", name, strerror(-err));
-}
-
-static const char *env_path(char *const *envp)
-{
-    for (; *envp; envp++)
-        if (!strncmp(*envp, "PATH=", 5))
-            return *envp + 5;
-    return "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-}
-
-/* As execvp(3): go on after ENOENT and ENOTDIR, remember EACCES, stop at the first other answer. */
-static int start_by_path(struct kernel_init_args *ka, const char *name)
-{
-    char candidate[VFS_PATH_MAX];
-    int result = -ENOENT;
-    for (const char *dir = env_path(ka->envp);; dir++) {
-        int len = strcspn(dir, ":");
-        int n = snprintf(candidate, sizeof(candidate), "%.*s%s%s", len, dir, len ? "/" : "", name);
-        ka->path = candidate;
-        int err = n < (int)sizeof(candidate) ? kernel_start(ka) : -ENAMETOOLONG;
-        if (err == -EACCES)
-            result = err;
-        else if (err != -ENOENT && err != -ENOTDIR && err != -ENAMETOOLONG)
-            return err;
-        dir += len;
-        if (!*dir)
-            return result;
-    }
-}
-
-static void start_first(const struct config *c, struct gofer *g)
-{
-    const char *what = "the mounts";
-    int cwd_error = 0;
-    struct kernel_init_args ka = {
-        .cwd_error = &cwd_error,
-        .argv = c->argv,
-        .envp = c->envp,
-        .cwd = c->cwd,
-        .uid = c->uid,
-        .gid = c->gid,
-        .groups = c->groups,
-        .group_count = c->group_count,
-        .caps = c->caps,
-        .rlimits = c->rlimits,
-        .umask = c->umask,
-        .ignored = c->ignored,
-    };
-    int err = setup_mounts(c, g, &ka.mount_ns, &what);
-    if (err)
-        control_fail(RF_EXIT_ERROR, "cannot set up %s inside: %s", what, strerror(-err));
-    START_STEP(setup_stdio(c, &ka.fds, &ka.tty), "standard input and output");
-    const char *name = c->argv[0];
-    ka.path = name;
-    err = strchr(name, '/') ? kernel_start(&ka) : *name ? start_by_path(&ka, name) : -ENOENT;
-    if (cwd_error)
-        control_fail(RF_EXIT_ERROR, "cannot start in %s: %s; --cwd chooses another directory",
-                     c->cwd, strerror(-cwd_error));
-    if (err)
-        exec_failed(name, err);
 }
 
 static void *no_thread(void *arg)
@@ -263,17 +192,16 @@ static int first_thread(void)
     return err ? -err : -pthread_join(thread, NULL);
 }
 
-static void run(const struct arguments *a)
+_Noreturn static void run(const struct arguments *a)
 {
     const char *what = "";
-    struct config c;
+    struct sandbox_config c;
     struct platform *p;
-    struct gofer *g;
-    int err = confine_enter(&what);
+    int err = confine_enter(a->attached, &what);
     if (err)
         control_fail(RF_EXIT_ERROR, "the sentry cannot confine itself: %s: %s", what,
                      strerror(-err));
-    err = config_read(a->config_fd, &c, &what);
+    err = sandbox_config_read(a->config_fd, &c, &what);
     if (err)
         control_fail(RF_EXIT_ERROR, "bad configuration: %s: %s", what, strerror(-err));
     host_close(a->config_fd);
@@ -282,13 +210,11 @@ static void run(const struct arguments *a)
     START_STEP(window_init(), "the file window");
     START_STEP(platform_start(&c, a->kvm_fd, &p), "the platform");
     START_STEP(poller_init(), "the poller of host descriptors");
+    START_STEP(control_init(/*signals=*/!a->attached), "the control server");
     START_STEP(first_thread(), "threads");
     START_STEP(confine_seccomp(), "seccomp");
-    START_STEP(gofer_connect(a->gofer_fd, &g), "the gofer's handshake");
     start_kernel(&c, p);
-    start_first(&c, g);
-    START_STEP(control_serve(), "the control thread");
-    control_exited(kernel_wait(), c.stats);
+    control_serve(&c);
 }
 
 int main(int argc, char **argv)
@@ -302,14 +228,11 @@ int main(int argc, char **argv)
     }
     if (a.selftest)
         return !strcmp(a.selftest, "forbidden") ? selftest() : RF_EXIT_ERROR;
-    if (a.control_fd < 0 || a.config_fd < 0 || a.gofer_fd < 0) {
+    if (a.control_fd < 0 || a.config_fd < 0) {
         fputs("rf-sentry is started by ringfence and runrf, not by hand\n", stderr);
         return RF_EXIT_ERROR;
     }
     log_open(a.log_fd);
-    /* A copy: the guest closes the original when it closes its own descriptor 2. */
-    int user_fd = fcntl(2, F_DUPFD_CLOEXEC, 3);
-    log_user_open(user_fd < 0 ? 2 : user_fd);
-    control_open(a.control_fd);
+    control_open(a.control_fd, a.listen_fd);
     run(&a);
 }

@@ -187,6 +187,11 @@ void memfile_set_limit(uint64_t bytes)
     __atomic_store_n(&g_mf.limit, bytes, __ATOMIC_RELAXED);
 }
 
+uint64_t memfile_limit(void)
+{
+    return __atomic_load_n(&g_mf.limit, __ATOMIC_RELAXED);
+}
+
 uint64_t memfile_total(void)
 {
     return __atomic_load_n(&g_mf.limit, __ATOMIC_RELAXED) ?: g_mf.host_total;

@@ -51,7 +51,8 @@ static inline void *memfile_ptr(uint64_t offset)
 }
 /* Bytes in use, and the ceiling (0 = none). */
 uint64_t memfile_used(void);
-void memfile_set_limit(uint64_t bytes);
+void memfile_set_limit(uint64_t bytes); /* 0: none */
+uint64_t memfile_limit(void);
 
 /* ---- the window: pieces of donated host files mapped into the sentry ------------------------- */
 

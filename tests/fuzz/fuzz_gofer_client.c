@@ -94,7 +94,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         use_walk(g);
         use_readdir(g);
         use_rest(g);
-        gofer_destroy(g);
+        gofer_put(g);
     }
     close(sv[1]);
     return 0;

@@ -562,6 +562,7 @@ static void shutdown_op(struct superblock *sb)
 {
     struct gofer_fs *fs = sb->priv;
     gofer_fid_drop_flush(fs->g);
+    gofer_put(fs->g);
     lock_destroy(&fs->lock);
     free(fs);
 }
@@ -598,6 +599,7 @@ int goferfs_mount(struct gofer *g, unsigned export_index, bool shared, struct su
         gofer_fid_drop(g, rep.fid);
         return -ENOMEM;
     }
+    gofer_get(g);
     fs->g = g;
     fs->sb = sb;
     fs->shared = shared;

@@ -1,0 +1,929 @@
+/* Containers as the outside knows them.
+ *
+ * MAKING (a worker builds it; nobody else touches it) → CREATED → STARTING (a worker) → RUNNING →
+ * STOPPED (its last process is gone; mounts and gofer are let go). A failed start goes from
+ * STARTING to STOPPED with the status that a shell would give. Records are freed by destroy, or
+ * with the sandbox. */
+#include "control/control_priv.h"
+
+#include "base/host.h"
+#include "base/log.h"
+#include "base/overflow.h"
+#include "fs/gofer_client.h"
+#include "fs/vfs.h"
+
+#include <errno.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define GUESTS_KEPT_MAX   1024 /* ended ones whose status nobody has asked for yet, per container */
+#define PERIOD_DEFAULT_US 100000
+
+struct lock g_control_lock = LOCK_INITIALIZER(LR_CONTROL);
+static struct list g_records = LIST_INIT(g_records); /* lock: control; the root container first */
+
+/* ---- records ---- */
+
+static struct record *find_locked(const char *id)
+{
+    struct record *r;
+    list_for_each(r, &g_records, node) if (!strcmp(r->desc.id, id)) return r;
+    return NULL;
+}
+
+static int no_such(struct complaint *why, const char *id)
+{
+    return complain(why, RF_EXIT_ABSENT, "container \"%.64s\" does not exist", id);
+}
+
+static int not_running(struct complaint *why)
+{
+    return complain(why, RF_EXIT_ABSENT, "container not running");
+}
+
+static void guest_free(struct guest *g)
+{
+    if (g->attached)
+        client_put(g->attached);
+    if (g->process)
+        process_put(g->process);
+    exit_watch_put(g->watch);
+    free(g);
+}
+
+static void record_get(struct record *r)
+{
+    ref_get(&r->ref);
+}
+
+static void record_put(struct record *r)
+{
+    struct guest *g, *next;
+    if (!ref_put(&r->ref))
+        return;
+    list_for_each_safe(g, next, &r->guests, node)
+    {
+        list_del(&g->node);
+        guest_free(g);
+    }
+    if (r->attached)
+        client_put(r->attached);
+    if (r->tty)
+        tty_put(r->tty);
+    if (r->fds)
+        fdtable_put(r->fds, NULL);
+    if (r->mount_ns)
+        mount_ns_put(r->mount_ns);
+    if (r->gofer)
+        gofer_put(r->gofer);
+    ns_set_put(r->ns_set);
+    if (r->container)
+        container_put(r->container);
+    free(r->path);
+    desc_free(&r->desc);
+    free(r);
+}
+
+/* Counted, or NULL with *why. */
+static struct record *record_lookup(const char *id, struct complaint *why)
+{
+    LOCK_GUARD(&g_control_lock);
+    struct record *r = find_locked(id);
+    if (r && r->state != RECORD_MAKING)
+        record_get(r);
+    else
+        r = NULL;
+    if (!r)
+        no_such(why, id);
+    return r;
+}
+
+static void record_remove(struct record *r)
+{
+    lock_acquire(&g_control_lock);
+    bool linked = list_linked(&r->node);
+    list_del(&r->node);
+    lock_release(&g_control_lock);
+    if (linked)
+        record_put(r);
+}
+
+/* ---- create ---- */
+
+static struct record *record_new(struct control_fds *fds, struct complaint *why)
+{
+    struct record *r = calloc(1, sizeof(*r));
+    const char *bad = "";
+    if (!r) {
+        complain(why, RF_EXIT_ERROR, "out of memory");
+        return NULL;
+    }
+    ref_init(&r->ref);
+    list_init(&r->guests);
+    list_node_init(&r->node);
+    int err =
+        fds->count < 2 ? -EBADF : desc_read(fds->fd[0], /*process_only=*/false, &r->desc, &bad);
+    if (!err)
+        return r;
+    complain(why, RF_EXIT_ERROR, "bad description of a container: %.64s: %s", bad, strerror(-err));
+    record_put(r);
+    return NULL;
+}
+
+static int record_enter(struct record *r, struct complaint *why)
+{
+    LOCK_GUARD(&g_control_lock);
+    if (find_locked(r->desc.id))
+        return complain(why, RF_EXIT_ERROR, "container \"%.64s\" exists already", r->desc.id);
+    r->is_root = list_empty(&g_records);
+    record_get(r); /* the table's */
+    list_push_back(&g_records, &r->node);
+    return 0;
+}
+
+static const uint64_t g_ns_flags[DESC_NS_COUNT] = {
+    [DESC_NS_PID] = CLONE_NEWPID,
+    [DESC_NS_IPC] = CLONE_NEWIPC,
+    [DESC_NS_UTS] = CLONE_NEWUTS,
+    [DESC_NS_NET] = CLONE_NEWNET,
+};
+
+/* The root container's new namespaces are the sandbox's own. */
+static int make_namespaces(struct record *r, struct complaint *why)
+{
+    struct ns_set *s = r->ns_set = ns_set_copy(g_kernel.root_ns_set);
+    if (!s)
+        return complain(why, RF_EXIT_ERROR, "out of memory");
+    for (int i = 0; i < DESC_NS_COUNT; i++) {
+        const char *with = r->desc.ns[i];
+        int err = 0;
+        if (with && *with) {
+            struct record *other = record_lookup(with, why);
+            if (!other)
+                return -1;
+            ns_set_share(s, other->ns_set, g_ns_flags[i]);
+            record_put(other);
+        } else if (!with && !r->is_root) {
+            err = ns_set_renew(NULL, s, g_kernel.root_user_ns, g_ns_flags[i]);
+        }
+        if (err)
+            return complain(why, RF_EXIT_ERROR, "no new namespace: %s", strerror(-err));
+    }
+    return 0;
+}
+
+static void set_names(struct record *r)
+{
+    struct uts_ns *u = r->ns_set->uts;
+    LOCK_GUARD(&u->lock);
+    if (r->desc.hostname)
+        snprintf(u->names.nodename, sizeof(u->names.nodename), "%s", r->desc.hostname);
+    if (r->desc.domainname)
+        snprintf(u->names.domainname, sizeof(u->names.domainname), "%s", r->desc.domainname);
+}
+
+static void apply_limits(struct record *r, const struct control_limits *l)
+{
+    if (l->pids)
+        container_limit_tasks(r->container, l->pids < 0 ? 0 : MIN(l->pids, INT32_MAX));
+    if (l->cpu_quota_us) {
+        int64_t period = l->cpu_period_us > 0 ? l->cpu_period_us : PERIOD_DEFAULT_US;
+        container_limit_cpu(r->container, l->cpu_quota_us < 0 ? 0 : l->cpu_quota_us * 1000,
+                            period * 1000);
+    }
+    if (l->memory && r->is_root)
+        memfile_set_limit(l->memory < 0 ? 0 : l->memory);
+}
+
+static int limits_check(const struct control_limits *l, struct complaint *why)
+{
+    const int64_t hour_us = 3600ll * 1000000;
+    if (l->memory < -1 || l->pids < -1 || l->cpu_quota_us < -1 ||
+        l->cpu_quota_us > 4096 * hour_us || l->cpu_period_us < -1 || l->cpu_period_us > hour_us)
+        return complain(why, RF_EXIT_ERROR, "a limit is out of its range");
+    if (l->cpu_quota_us > 0 && l->cpu_quota_us < 1000)
+        return complain(why, RF_EXIT_ERROR, "a CPU quota is at least 1000 microseconds");
+    return 0;
+}
+
+static int record_build(struct record *r, struct control_fds *fds, struct complaint *why)
+{
+    int err = gofer_connect(fds->fd[1], &r->gofer);
+    fds->fd[1] = -1;
+    if (err)
+        return complain(why, RF_EXIT_ERROR, "the gofer does not answer: %s", strerror(-err));
+    r->container = container_new();
+    if (!r->container)
+        return complain(why, RF_EXIT_ERROR, "out of memory");
+    r->container->is_root = r->is_root;
+    if (limits_check(&r->desc.limits, why) || make_namespaces(r, why))
+        return -1;
+    set_names(r);
+    apply_limits(r, &r->desc.limits);
+    if (files_make(&r->desc, r->gofer, &r->mount_ns, why) ||
+        stdio_make(&r->desc.process, fds, &r->fds, &r->tty, why))
+        return -1;
+    return program_find(r->mount_ns, &r->desc.process, &r->path, why);
+}
+
+int record_create(struct control_fds *fds, unsigned flags, struct client *by, struct complaint *why)
+{
+    struct record *r = record_new(fds, why);
+    if (!r)
+        return -1;
+    int err = record_enter(r, why);
+    if (!err) {
+        err = record_build(r, fds, why);
+        if (!err) {
+            LOCK_GUARD(&g_control_lock);
+            r->state = RECORD_CREATED;
+            if (flags & CONTROL_ATTACH) {
+                client_get(by);
+                r->attached = by;
+            }
+        }
+        if (!err && (flags & CONTROL_START))
+            err = record_start(r->desc.id, why);
+        if (err)
+            record_remove(r);
+    }
+    record_put(r);
+    return err;
+}
+
+/* ---- start, exec ---- */
+
+static struct guest *guest_new(struct record *r, bool is_init, struct client *attached)
+{
+    struct guest *g = calloc(1, sizeof(*g));
+    if (!g || !(g->watch = exit_watch_new())) {
+        free(g);
+        return NULL;
+    }
+    g->record = r;
+    g->is_init = is_init;
+    g->attached = attached;
+    if (attached)
+        client_get(attached);
+    return g;
+}
+
+/* Start the program, and enter the guest. Fills the process's id in *pid. */
+static int guest_start(struct guest *g, const struct process_desc *p, const char *path,
+                       struct fdtable *fds, struct tty *tty, struct complaint *why)
+{
+    struct record *r = g->record;
+    int cwd_error = 0;
+    struct spawn_args a = {
+        .container = r->container,
+        .is_init = g->is_init,
+        .ns_set = r->ns_set,
+        .path = path,
+        .argv = p->argv,
+        .envp = p->envp,
+        .cwd = p->cwd,
+        .cwd_error = &cwd_error,
+        .uid = p->uid,
+        .gid = p->gid,
+        .groups = p->groups,
+        .group_count = p->group_count,
+        .cap_bounding = p->caps[CAPS_BOUNDING],
+        .cap_effective = p->caps[CAPS_EFFECTIVE],
+        .cap_inheritable = p->caps[CAPS_INHERITABLE],
+        .cap_permitted = p->caps[CAPS_PERMITTED],
+        .cap_ambient = p->caps[CAPS_AMBIENT],
+        .no_new_privs = p->no_new_privs,
+        .oom_score_adj = p->oom_score_adj,
+        .seccomp = p->seccomp,
+        .seccomp_count = p->seccomp_count,
+        .seccomp_flags = p->seccomp_flags,
+        .mount_ns = r->mount_ns,
+        .fds = fds,
+        .tty = tty,
+        .rlimits = p->rlimits,
+        .umask = p->umask,
+        .ignored = p->ignored,
+        .watch = g->watch,
+    };
+    int err = kernel_spawn(&a, &g->process);
+    if (cwd_error)
+        return complain(why, RF_EXIT_ERROR,
+                        "cannot start in %s: %s; --cwd chooses another directory", p->cwd,
+                        strerror(-cwd_error));
+    if (err == -ESRCH)
+        return not_running(why);
+    return err ? program_failed(why, p->argv[0], err) : 0;
+}
+
+static int start_claim(struct record *r, struct guest *g, struct complaint *why)
+{
+    LOCK_GUARD(&g_control_lock);
+    if (r->state != RECORD_CREATED)
+        return complain(why, RF_EXIT_ERROR, "cannot start a container that is %s",
+                        r->state == RECORD_STOPPED ? "stopped" : "running already");
+    r->state = RECORD_STARTING;
+    g->attached = r->attached; /* the reference moves */
+    r->attached = NULL;
+    return 0;
+}
+
+static void start_done(struct record *r, struct guest *g, int err, int status)
+{
+    lock_acquire(&g_control_lock);
+    struct fdtable *fds = r->fds;
+    struct tty *tty = r->tty;
+    r->fds = NULL;
+    r->tty = NULL;
+    r->state = err ? RECORD_STOPPED : RECORD_RUNNING;
+    r->wait_status = err ? status << 8 : 0;
+    if (!err)
+        list_push_back(&r->guests, &g->node);
+    lock_release(&g_control_lock);
+    if (fds)
+        fdtable_put(fds, NULL);
+    if (tty)
+        tty_put(tty);
+    if (err)
+        guest_free(g);
+    control_wake(); /* it may have ended before it was entered */
+}
+
+int record_start(const char *id, struct complaint *why)
+{
+    struct record *r = record_lookup(id, why);
+    if (!r)
+        return -1;
+    struct guest *g = guest_new(r, /*is_init=*/true, NULL);
+    int err = g ? start_claim(r, g, why) : complain(why, RF_EXIT_ERROR, "out of memory");
+    if (!err) {
+        err = guest_start(g, &r->desc.process, r->path, r->fds, r->tty, why);
+        start_done(r, g, err, why->status);
+    } else if (g) {
+        guest_free(g);
+    }
+    record_put(r);
+    return err;
+}
+
+static int exec_claim(struct record *r, struct complaint *why)
+{
+    LOCK_GUARD(&g_control_lock);
+    if (r->state != RECORD_RUNNING || r->doomed)
+        return not_running(why);
+    if (container_frozen(r->container))
+        return complain(why, RF_EXIT_ERROR, "cannot exec in a paused container");
+    r->workers++;
+    return 0;
+}
+
+static void exec_done(struct record *r, struct guest *g)
+{
+    lock_acquire(&g_control_lock);
+    r->workers--;
+    if (g)
+        list_push_back(&r->guests, &g->node);
+    lock_release(&g_control_lock);
+    control_wake();
+}
+
+static int exec_run(struct record *r, struct guest *g, const struct process_desc *p,
+                    struct control_fds *fds, struct complaint *why)
+{
+    struct fdtable *ft;
+    struct tty *tty;
+    char *path = NULL;
+    int err = program_find(r->mount_ns, p, &path, why);
+    if (!err)
+        err = stdio_make(p, fds, &ft, &tty, why);
+    if (!err) {
+        err = guest_start(g, p, path, ft, tty, why);
+        fdtable_put(ft, NULL);
+        if (tty)
+            tty_put(tty);
+    }
+    free(path);
+    return err;
+}
+
+int record_exec(const char *id, struct control_fds *fds, unsigned flags, struct client *by,
+                int *pid, struct complaint *why)
+{
+    struct container_desc d = {0};
+    const char *bad = "";
+    struct record *r = record_lookup(id, why);
+    if (!r)
+        return -1;
+    int err = fds->count < 1 ? -EBADF : desc_read(fds->fd[0], /*process_only=*/true, &d, &bad);
+    if (err)
+        err = complain(why, RF_EXIT_ERROR, "bad description of a process: %.64s: %s", bad,
+                       strerror(-err));
+    else
+        err = exec_claim(r, why);
+    if (!err) {
+        struct guest *g = guest_new(r, /*is_init=*/false, flags & CONTROL_ATTACH ? by : NULL);
+        err = g ? exec_run(r, g, &d.process, fds, why)
+                : complain(why, RF_EXIT_ERROR, "out of memory");
+        if (err && g)
+            guest_free(g);
+        if (!err)
+            *pid = g->process->vpid;
+        exec_done(r, err ? NULL : g);
+    }
+    desc_free(&d);
+    record_put(r);
+    return err;
+}
+
+/* ---- signals, freezing, limits ---- */
+
+static struct guest *guest_of_locked(struct record *r, int pid)
+{
+    struct guest *g;
+    list_for_each(g, &r->guests, node) if (pid ? g->process->vpid == pid : g->is_init) return g;
+    return NULL;
+}
+
+/* The process of r's container that its PID namespace numbers pid (0: init); counted. */
+static struct process *process_of(struct record *r, int pid)
+{
+    int id = pid_id_from(r->ns_set->pid_children, pid);
+    lock_acquire(&g_control_lock);
+    struct guest *g = pid ? NULL : guest_of_locked(r, 0);
+    struct process *p = g ? g->process : NULL;
+    if (p)
+        process_get(p);
+    lock_release(&g_control_lock);
+    if (!p && pid > 0)
+        p = process_by_id(id);
+    if (p && p->container != r->container) {
+        process_put(p);
+        return NULL;
+    }
+    return p;
+}
+
+static int signal_one(struct record *r, int pid, int sig, bool foreground, struct complaint *why)
+{
+    struct process *p = process_of(r, pid);
+    if (!p)
+        return pid ? complain(why, RF_EXIT_ABSENT, "no process %d in the container", pid)
+                   : not_running(why);
+    siginfo_t info = {.si_signo = sig, .si_code = SI_USER};
+    int err = 0;
+    if (sig == SIGKILL)
+        process_exit_group(p, SIGKILL); /* of init and of paused ones too */
+    else if (foreground)
+        process_signal_foreground(p, sig);
+    else
+        err = signal_send_process(p, sig, &info);
+    process_put(p);
+    return err ? complain(why, RF_EXIT_ERROR, "cannot send signal %d: %s", sig, strerror(-err)) : 0;
+}
+
+/* SIGKILL to what was created but never started: it ends as if it had. */
+static bool kill_created(struct record *r, int sig)
+{
+    LOCK_GUARD(&g_control_lock);
+    if (r->state != RECORD_CREATED || (sig != SIGKILL && sig != SIGTERM))
+        return false;
+    r->state = RECORD_STOPPED;
+    r->wait_status = sig;
+    return true;
+}
+
+static int signal_record(struct record *r, int pid, int sig, bool foreground, struct complaint *why)
+{
+    lock_acquire(&g_control_lock);
+    bool running = r->state == RECORD_RUNNING;
+    lock_release(&g_control_lock);
+    if (kill_created(r, sig)) {
+        control_wake();
+        return 0;
+    }
+    if (!running)
+        return not_running(why);
+    if (pid != -1)
+        return signal_one(r, pid, sig, foreground, why);
+    if (sig == SIGKILL)
+        container_kill(r->container);
+    else if (container_signal_all(r->container, sig))
+        return not_running(why);
+    return 0;
+}
+
+int record_signal(const char *id, int pid, int sig, bool foreground, struct complaint *why)
+{
+    if (sig < 0 || sig > SIG_COUNT || pid < -1)
+        return complain(why, RF_EXIT_ERROR, "there is no signal %d", sig);
+    struct record *r = record_lookup(id, why);
+    if (!r)
+        return -1;
+    int err = signal_record(r, pid, sig, foreground, why);
+    record_put(r);
+    return err;
+}
+
+int record_freeze(const char *id, bool on, struct complaint *why)
+{
+    struct record *r = record_lookup(id, why);
+    if (!r)
+        return -1;
+    lock_acquire(&g_control_lock);
+    bool running = r->state == RECORD_RUNNING;
+    lock_release(&g_control_lock);
+    int err = running ? 0 : not_running(why);
+    if (!err && container_frozen(r->container) == on)
+        err = complain(why, RF_EXIT_ERROR, "container %s paused", on ? "is already" : "not");
+    if (!err)
+        container_freeze(r->container, on);
+    record_put(r);
+    return err;
+}
+
+int record_update(const char *id, const struct control_limits *l, struct complaint *why)
+{
+    if (limits_check(l, why))
+        return -1;
+    struct record *r = record_lookup(id, why);
+    if (!r)
+        return -1;
+    apply_limits(r, l);
+    record_put(r);
+    return 0;
+}
+
+void record_signal_root(int sig, bool from_terminal)
+{
+    struct complaint ignored;
+    lock_acquire(&g_control_lock);
+    struct record *r = list_first(&g_records, struct record, node);
+    if (r && r->state != RECORD_MAKING)
+        record_get(r);
+    else
+        r = NULL;
+    lock_release(&g_control_lock);
+    if (!r)
+        return;
+    signal_record(r, 0, sig, from_terminal, &ignored);
+    record_put(r);
+}
+
+/* ---- questions ---- */
+
+struct container *record_container(const char *id, struct complaint *why)
+{
+    struct record *r = record_lookup(id, why);
+    if (!r)
+        return NULL;
+    struct container *c = r->container;
+    container_get(c);
+    record_put(r);
+    return c;
+}
+
+struct pid_ns *record_pid_ns(const char *id)
+{
+    struct complaint ignored;
+    struct record *r = record_lookup(id, &ignored);
+    if (!r)
+        return NULL;
+    struct pid_ns *ns = r->ns_set->pid_children;
+    pid_ns_get(ns);
+    record_put(r);
+    return ns;
+}
+
+static int state_of_locked(struct record *r)
+{
+    if (r->state == RECORD_STOPPED)
+        return CONTROL_STOPPED_STATE;
+    if (r->state != RECORD_RUNNING)
+        return CONTROL_CREATED;
+    return container_frozen(r->container) ? CONTROL_PAUSED : CONTROL_RUNNING;
+}
+
+int record_info(const char *id, struct control_info *out, struct complaint *why)
+{
+    LOCK_GUARD(&g_control_lock);
+    struct record *r = find_locked(id);
+    if (!r || r->state == RECORD_MAKING)
+        return no_such(why, id);
+    struct guest *g = guest_of_locked(r, 0);
+    *out = (struct control_info){
+        .state = state_of_locked(r),
+        .init_pid = g ? g->process->vpid : 0,
+        .wait_status = r->wait_status,
+        .is_root = r->is_root,
+        .oom_killed = __atomic_load_n(&r->container->oom_kills, __ATOMIC_RELAXED) > 0,
+    };
+    return 0;
+}
+
+bool record_next(const char *after, char *id, size_t size)
+{
+    LOCK_GUARD(&g_control_lock);
+    struct record *r;
+    bool take = !*after;
+    list_for_each(r, &g_records, node)
+    {
+        if (take && r->state != RECORD_MAKING) {
+            snprintf(id, size, "%s", r->desc.id);
+            return true;
+        }
+        take |= !strcmp(r->desc.id, after);
+    }
+    return false;
+}
+
+bool record_any(void)
+{
+    LOCK_GUARD(&g_control_lock);
+    return !list_empty(&g_records);
+}
+
+int record_wait(const char *id, int pid, int *status, struct complaint *why)
+{
+    LOCK_GUARD(&g_control_lock);
+    struct record *r = find_locked(id);
+    if (!r || r->state == RECORD_MAKING)
+        return no_such(why, id);
+    struct guest *g = pid ? guest_of_locked(r, pid) : NULL;
+    if (pid && !g)
+        return complain(why, RF_EXIT_ABSENT, "no process %d was executed in the container", pid);
+    if (!pid) {
+        *status = r->wait_status;
+        return r->state == RECORD_STOPPED;
+    }
+    if (!__atomic_load_n(&g->watch->ended, __ATOMIC_ACQUIRE))
+        return 0;
+    *status = g->watch->status;
+    return 1;
+}
+
+int record_attach(const char *id, int pid, struct client *by, struct complaint *why)
+{
+    LOCK_GUARD(&g_control_lock);
+    struct record *r = find_locked(id);
+    if (!r || r->state == RECORD_MAKING)
+        return no_such(why, id);
+    struct guest *g = guest_of_locked(r, pid);
+    struct client **at = g                                    ? &g->attached
+                         : !pid && r->state == RECORD_CREATED ? &r->attached
+                                                              : NULL;
+    if (!at)
+        return not_running(why);
+    if (*at)
+        return complain(why, RF_EXIT_ERROR, "somebody is attached to it already");
+    client_get(by);
+    *at = by;
+    return 0;
+}
+
+/* ---- ends ---- */
+
+static void record_kill(struct record *r)
+{
+    lock_acquire(&g_control_lock);
+    bool unstarted = r->state == RECORD_CREATED;
+    if (unstarted) {
+        r->state = RECORD_STOPPED;
+        r->wait_status = SIGKILL;
+    }
+    lock_release(&g_control_lock);
+    if (r->container)
+        container_kill(r->container);
+    control_wake();
+}
+
+int record_destroy(const char *id, struct complaint *why)
+{
+    lock_acquire(&g_control_lock);
+    struct record *r = find_locked(id);
+    bool first = r && !r->doomed && r->state != RECORD_MAKING;
+    if (r)
+        record_get(r), r->doomed |= first;
+    lock_release(&g_control_lock);
+    if (!r)
+        return no_such(why, id), 1;
+    if (first)
+        record_kill(r);
+    record_put(r);
+    return 0;
+}
+
+/* Kill what by stands for; true if something was detached (the list may have changed). */
+static bool client_gone_one(struct client *by)
+{
+    struct process *p = NULL;
+    struct record *doomed = NULL, *r;
+    struct guest *g;
+    lock_acquire(&g_control_lock);
+    list_for_each(r, &g_records, node)
+    {
+        if (r->attached == by && !doomed) {
+            r->attached = NULL;
+            record_get(r);
+            doomed = r;
+        }
+        list_for_each(g, &r->guests, node) if (g->attached == by && !p && !doomed)
+        {
+            g->attached = NULL;
+            p = g->process;
+            process_get(p);
+        }
+    }
+    lock_release(&g_control_lock);
+    if (!p && !doomed)
+        return false;
+    client_put(by);
+    if (p) {
+        process_exit_group(p, SIGKILL);
+        process_put(p);
+    } else {
+        record_kill(doomed);
+        record_put(doomed);
+    }
+    return true;
+}
+
+void record_client_gone(struct client *by)
+{
+    while (client_gone_one(by))
+        ;
+}
+
+/* ---- news ---- */
+
+static void guest_events_locked(struct guest *g)
+{
+    if (g->attached && client_busy(g->attached))
+        return;
+    uint32_t sig = __atomic_exchange_n(&g->watch->stopped, 0, __ATOMIC_SEQ_CST);
+    int32_t arg[4] = {(int32_t)sig, g->process->vpid};
+    if (sig && g->attached)
+        client_send(g->attached, CONTROL_STOPPED, 0, arg, NULL, 0, NULL, 0);
+}
+
+static void figures_text(char *out, size_t size)
+{
+    int64_t now = host_clock_ns(CLOCK_MONOTONIC);
+    snprintf(out, size,
+             "ringfence: %.3f s, %llu processes forked, %.1f MiB guest memory at the end\n",
+             (double)(now - g_kernel.boot_ns) / 1e9,
+             (unsigned long long)__atomic_load_n(&g_kernel.forks, __ATOMIC_RELAXED),
+             (double)memfile_used() / (1 << 20));
+}
+
+static void guest_tell_end_locked(struct guest *g)
+{
+    char text[256] = "";
+    int32_t arg[4] = {g->watch->status, g->process->vpid};
+    g->reported = true;
+    if (!g->attached)
+        return;
+    if (g_control_stats && g->is_init && g->record->is_root)
+        figures_text(text, sizeof(text));
+    client_send(g->attached, CONTROL_EXITED, 0, arg, text, strlen(text), NULL, 0);
+    client_put(g->attached);
+    g->attached = NULL;
+}
+
+/* Executed processes that have ended; the oldest beyond a bound are forgotten. */
+static void reap_guests_locked(struct record *r)
+{
+    struct guest *g, *next;
+    unsigned kept = 0;
+    list_for_each(g, &r->guests, node)
+    {
+        guest_events_locked(g);
+        if (!g->is_init && !g->reported && __atomic_load_n(&g->watch->ended, __ATOMIC_ACQUIRE) &&
+            !(g->attached && client_busy(g->attached)))
+            guest_tell_end_locked(g);
+        kept += g->reported;
+    }
+    list_for_each_safe(g, next, &r->guests, node)
+    {
+        if (kept <= GUESTS_KEPT_MAX)
+            break;
+        if (g->is_init || !g->reported)
+            continue;
+        list_del(&g->node);
+        guest_free(g);
+        kept--;
+    }
+}
+
+/* Init has ended and nothing else is left. */
+static bool record_ended_locked(struct record *r)
+{
+    struct guest *init = r->state == RECORD_RUNNING ? guest_of_locked(r, 0) : NULL;
+    if (!init || !__atomic_load_n(&init->watch->ended, __ATOMIC_ACQUIRE) || r->workers ||
+        (init->attached && client_busy(init->attached)))
+        return false;
+    struct container_figures f;
+    container_figures(r->container, &f);
+    return f.tasks == 0;
+}
+
+static void record_stop_locked(struct record *r)
+{
+    struct guest *init = guest_of_locked(r, 0);
+    r->state = RECORD_STOPPED;
+    r->wait_status = init->watch->status;
+    guest_tell_end_locked(init);
+}
+
+/* The gofer is gone: nothing works any more. */
+static bool gofer_gone(struct record *r)
+{
+    struct pollfd p = {.fd = gofer_poll_fd(r->gofer)};
+    return host_poll(&p, 1, 0) > 0;
+}
+
+static void record_watch_gofer(struct record *r)
+{
+    lock_acquire(&g_control_lock);
+    bool lives = r->state == RECORD_CREATED || r->state == RECORD_RUNNING;
+    lock_release(&g_control_lock);
+    if (!lives || !gofer_gone(r))
+        return;
+    log_user("ringfence: the gofer of container %.64s is gone, so the container ends", r->desc.id);
+    record_kill(r);
+}
+
+/* One step for one record; what is to be let go is taken out under the lock and let go without it.
+ */
+static bool record_step(struct record *r, int *status)
+{
+    struct mount_ns *mounts = NULL;
+    lock_acquire(&g_control_lock);
+    reap_guests_locked(r);
+    if (record_ended_locked(r))
+        record_stop_locked(r);
+    bool stopped = r->state == RECORD_STOPPED, doomed = r->doomed;
+    if (stopped && !r->workers) {
+        mounts = r->mount_ns;
+        r->mount_ns = NULL;
+    }
+    *status = r->wait_status;
+    lock_release(&g_control_lock);
+    if (mounts)
+        mount_ns_put(mounts);
+    if (stopped && doomed && !r->is_root) {
+        record_remove(r);
+        control_wake(); /* whoever waits for that; and the records behind it */
+    }
+    return stopped && r->is_root;
+}
+
+/* The record after r (NULL: the first), counted; r's reference is dropped. */
+static struct record *record_after(struct record *r)
+{
+    lock_acquire(&g_control_lock);
+    struct record *next, *found = NULL;
+    bool take = !r;
+    list_for_each(next, &g_records, node)
+    {
+        if (take) {
+            found = next;
+            break;
+        }
+        take = next == r;
+    }
+    if (found)
+        record_get(found);
+    lock_release(&g_control_lock);
+    if (r)
+        record_put(r);
+    return found;
+}
+
+bool record_reap(int *status)
+{
+    bool root_ended = false;
+    for (struct record *r = record_after(NULL); r; r = record_after(r)) {
+        int s;
+        if (r->state == RECORD_MAKING)
+            continue;
+        record_watch_gofer(r);
+        if (!record_step(r, &s))
+            continue;
+        root_ended = true;
+        *status = s;
+    }
+    return root_ended;
+}
+
+unsigned record_gofer_fds(int *fds, unsigned max)
+{
+    LOCK_GUARD(&g_control_lock);
+    unsigned count = 0;
+    struct record *r;
+    list_for_each(r, &g_records, node) if (count < max && (r->state == RECORD_CREATED ||
+                                                           r->state == RECORD_RUNNING))
+        fds[count++] = gofer_poll_fd(r->gofer);
+    return count;
+}
