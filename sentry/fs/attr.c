@@ -29,6 +29,12 @@ static int chown_check(struct inode *i, const struct iattr *a, const struct cred
     return 0;
 }
 
+void vfs_fsid(dev_t dev, void *out)
+{
+    uint32_t id[2] = {(uint32_t)dev, 0x7266};
+    memcpy(out, id, sizeof(id));
+}
+
 /* Which set-id bits a chown, a write or a truncation takes away. Without group execution set-group-id
  * is no privilege, but it is not for outsiders of the group to hand on either. */
 uint32_t inode_setid_kill(const struct inode *i, const struct cred *c)

@@ -317,6 +317,7 @@ void dcache_drop(struct dentry *d)
 
 void dcache_deleted(struct dentry *d)
 {
+    handle_forget_name(d);
     dcache_drop(d);
     if (!d->sb->no_dcache_negative)
         dentry_put(dcache_fill(d->parent, d->name, d->name_len, NULL));
@@ -383,8 +384,10 @@ void dcache_move(struct dentry *old, struct dentry *new_d, bool exchange)
     lock_release(&g_dcache_lock);
     free(free_a);
     free(free_b);
-    if (drop_new)
+    if (drop_new) {
+        handle_forget_name(new_d);
         dentry_put(new_d);
+    }
 }
 
 bool dcache_is_ancestor(const struct dentry *a, struct dentry *d)

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fanotify.h>
 #include <linux/fs.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -232,9 +233,19 @@ static int64_t read_at(struct file *f, struct uio *u, int64_t pos)
     return n;
 }
 
+/* fanotify's listeners may forbid it. */
+static int read_permission(struct task *t, struct file *f)
+{
+    if (!f->path.dentry || (f->mode & FMODE_NONOTIFY))
+        return 0;
+    return fanotify_permission(t, &f->path, FAN_ACCESS_PERM);
+}
+
 int64_t vfs_read(struct task *t, struct file *f, struct uio *u)
 {
     int r = read_check(f, u);
+    if (!r)
+        r = read_permission(t, f);
     if (r)
         return r;
     if (f->ops->stream || f->ops->own_pos)
@@ -254,6 +265,8 @@ int64_t vfs_pread(struct task *t, struct file *f, struct uio *u, int64_t pos)
     if (f->ops->stream)
         return -ESPIPE;
     int r = read_check(f, u);
+    if (!r)
+        r = read_permission(t, f);
     if (r)
         return r;
     return pos_overflows(pos, u) ? -EINVAL : read_at(f, u, pos);

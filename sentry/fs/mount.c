@@ -90,6 +90,9 @@ static void superblock_deactivate(struct superblock *sb)
         return;
     struct dentry *root = sb->root;
     sb->root = NULL;
+    handle_forget_superblock(sb);
+    if (__atomic_load_n(&sb->fan_marks, __ATOMIC_ACQUIRE))
+        fanotify_object_gone(&sb->fan_marks);
     if (root) {
         dcache_drop_children(root);
         dentry_put(root);
@@ -114,6 +117,8 @@ void mount_put_quiet(struct mount *m)
 {
     if (!ref_put(&m->ref))
         return;
+    if (__atomic_load_n(&m->fan_marks, __ATOMIC_ACQUIRE))
+        fanotify_object_gone(&m->fan_marks);
     dentry_put(m->root);
     superblock_unhold(m->sb);
     free(m->source);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fanotify.h>
 #include <linux/fs.h>
 #include <linux/openat2.h>
 #include <stdio.h>
@@ -84,7 +85,7 @@ int file_open_path(struct task *t, const struct path *p, unsigned flags, struct 
 {
     struct file *f;
     struct inode *i = p->dentry->inode;
-    int r = file_alloc(flags, &f);
+    int r = file_alloc(flags & ~(OPEN_NONOTIFY | OPEN_TO_EXEC), &f);
     if (r)
         return r;
     f->path = *p;
@@ -96,7 +97,7 @@ int file_open_path(struct task *t, const struct path *p, unsigned flags, struct 
         *out = f;
         return 0;
     }
-    f->mode = mode_of(flags);
+    f->mode = mode_of(flags) | (flags & OPEN_NONOTIFY ? FMODE_NONOTIFY : 0);
     r = file_open_counts_get(p->mnt, i, f->mode);
     if (!r) {
         r = lease_break(t, i, f->mode & FMODE_WRITE, flags & O_NONBLOCK);
@@ -110,7 +111,7 @@ int file_open_path(struct task *t, const struct path *p, unsigned flags, struct 
         return r;
     }
     f->flags &= ~OPEN_ONLY_FLAGS;
-    fsnotify_file(f, IN_OPEN);
+    fsnotify_file(f, flags & OPEN_TO_EXEC ? IN_OPEN | FAN_OPEN_EXEC : IN_OPEN);
     *out = f;
     return 0;
 }
@@ -164,6 +165,8 @@ static int open_found(struct task *t, const struct path *p, unsigned flags, bool
         return (flags & O_DIRECTORY) && !inode_is_dir(i) ? -ENOTDIR
                                                         : file_open_path(t, p, flags, out);
     int r = created ? 0 : may_open(t, p, flags);
+    if (!r)
+        r = fanotify_permission(t, p, FAN_OPEN_PERM);
     if (r)
         return r;
     struct file *f;
@@ -389,7 +392,9 @@ int vfs_open_exec(struct task *t, int dirfd, const char *name, int flags, struct
         r = inode_permission(i, X_OK, t->cred);
     struct file *f = NULL;
     if (!r)
-        r = file_open_path(t, &p, O_RDONLY, &f);
+        r = fanotify_permission(t, &p, FAN_OPEN_PERM | FAN_OPEN_EXEC_PERM);
+    if (!r)
+        r = file_open_path(t, &p, O_RDONLY | OPEN_TO_EXEC, &f);
     path_put(&p);
     if (!r)
         r = inode_write_deny(f->inode);

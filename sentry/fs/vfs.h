@@ -76,6 +76,7 @@ struct superblock {
     bool no_dcache_negative; /* const: names may appear behind our back (proc, shared binds) */
     bool revalidate;         /* const: ask d_revalidate on every dcache hit */
     bool fixed_names;        /* const: a name that is not there is ENOENT to its maker too (proc) */
+    bool has_handles;        /* const: handle.c may be asked for its files */
     bool own_attrs;          /* const: ACLs, FS_*_FL and file capabilities are ours to keep */
     struct lock rename_lock; /* LR_RENAME */
     struct dentry *root;     /* const after init; counted */
@@ -83,6 +84,7 @@ struct superblock {
     uint32_t active;         /* atomic; mounts; the last one lets go of root, which ends the cycle */
     uint64_t changes;        /* atomic; name changes begun; guards prefetched names (dcache.c) */
     uint32_t changing;       /* atomic; name changes under way */
+    struct fan_mark *fan_marks; /* lock: fanotify's, atomic to see if there is one */
     void *priv;              /* the filesystem's own */
 };
 struct superblock *superblock_new(const struct super_ops *ops, const char *type_name,
@@ -334,6 +336,7 @@ struct mount {
     struct peer_group *group;  /* lock: LR_MOUNT; NULL: not shared */
     struct peer_group *master; /* lock: LR_MOUNT; NULL: no slave */
     struct list_node peer_node, slave_node; /* lock: LR_MOUNT */
+    struct fan_mark *fan_marks;   /* lock: fanotify's, atomic to see if there is one */
 };
 
 struct mount_ns {
@@ -456,6 +459,7 @@ int vfs_setattr(struct task *t, const struct path *p,
 /* The same for an inode that may have no name: p may be empty. */
 int vfs_setattr_inode(struct task *t, const struct path *p, struct inode *i, struct iattr *a);
 int vfs_stat(const struct path *p, struct kstat *out);
+void vfs_fsid(dev_t dev, void *out); /* 8 bytes: statfs's f_fsid, and fanotify's */
 /* truncate(2), ftruncate(2) after the permission checks; p (for notification) and f may be NULL. */
 int vfs_truncate(struct task *t, const struct path *p, struct inode *inode, struct file *f,
                  uint64_t size);
@@ -675,6 +679,13 @@ static inline int fanotify_permission(struct task *t, const struct path *p, uint
         return 0;
     return fanotify_permission_slow(t, p, mask);
 }
+/* A mount or a superblock goes: its marks go. */
+void fanotify_object_gone(struct fan_mark **marks);
+/* fanotify_init(2), and fanotify_mark(2) after the descriptor was looked up: dirfd and name (NULL:
+ * dirfd itself) are the caller's. */
+int fanotify_new(struct task *t, unsigned flags, unsigned event_flags, struct file **out);
+int fanotify_mark(struct task *t, struct file *f, unsigned flags, uint64_t mask, int dirfd,
+                  struct uaddr name);
 int dnotify_set(struct task *t, struct file *f, int fd, uint32_t mask); /* F_NOTIFY */
 void dnotify_close(struct file *f, const void *owner); /* a descriptor of table owner is closed */
 
@@ -697,6 +708,26 @@ void locks_free(struct inode *i);
 void locks_for_each(void (*fn)(struct inode *i, bool flock, bool ofd, const struct flock_k *l,
                                void *arg),
                     void *arg);
+
+/* ---- file handles: handle.c; as struct file_handle */
+
+#define HANDLE_HEAD  8u  /* bytes before f_handle */
+#define HANDLE_BYTES 12u /* of f_handle, all of ours */
+#define HANDLE_TYPE  1   /* FILEID_INO32_GEN */
+struct file_handle_k {
+    uint32_t bytes;
+    int32_t type;
+    uint64_t ino;
+    uint32_t generation;
+} __attribute__((packed));
+bool handle_possible(const struct superblock *sb);
+void handle_of(struct inode *i, struct file_handle_k *out);
+/* The handle of d's inode, remembered for handle_open. The inode has been kept. -EOPNOTSUPP,
+ * -ENOMEM. No locks from LR_LEAF on. */
+int handle_make(struct dentry *d, struct file_handle_k *out);
+int handle_open(struct superblock *sb, const struct file_handle_k *h, struct dentry **out);
+void handle_forget_name(struct dentry *d); /* d's name is being removed */
+void handle_forget_superblock(const struct superblock *sb);
 
 /* Leases: lease.c. Of the description f; fd is what signals name. */
 int lease_set(struct task *t, struct file *f, int fd, int type); /* F_RDLCK, F_WRLCK, F_UNLCK */

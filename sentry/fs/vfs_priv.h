@@ -214,6 +214,8 @@ void file_free_unopened(struct file *f);
 int file_path_anon(struct file *f, struct path *out);
 /* Open what is at p (permission has been checked). On success *out has its references. */
 int file_open_path(struct task *t, const struct path *p, unsigned flags, struct file **out);
+#define OPEN_NONOTIFY 0x40000000u /* among its flags: nobody is told what is done with the file */
+#define OPEN_TO_EXEC  0x80000000u /* it is opened to be executed */
 
 static inline bool inode_is_dir(const struct inode *i)
 {

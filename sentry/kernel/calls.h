@@ -186,5 +186,4 @@ int key_users_proc_line(int64_t after, uint32_t *uid, char *buf, size_t size);
 
 /* ---- pidfd --------------------------------------------------------------------------------------
  */
-int pidfd_new(struct process *p, unsigned flags, struct file **out);
 struct process *pidfd_process(struct file *f); /* counted; NULL: not a pidfd */

@@ -335,6 +335,7 @@ struct task *task_lookup(int nr);
 struct process *process_lookup(int nr);
 struct task *task_by_id(int id);
 struct process *process_by_id(int id);
+int pidfd_new(struct process *p, unsigned flags, struct file **out); /* pidfd_open(2)'s file */
 /* Iteration: the process with the least id > after, counted; NULL at the end. Likewise the task of
  * p with the least tid > after. _in: the same for the numbers of a namespace. */
 struct process *process_next(int after);

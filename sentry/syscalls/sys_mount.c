@@ -59,14 +59,3 @@ int64_t sys_pivot_root(struct task *t, const struct sysargs *a)
         r = vfs_path_import(t, uaddr(a->v[1]), /*empty_ok=*/false, &put_old);
     return r ? r : mount_pivot_root(t, new_root, put_old);
 }
-
-/* No filesystem of ours can be reached by handle. */
-int64_t sys_name_to_handle_at(struct task *t, const struct sysargs *a)
-{
-    return -EOPNOTSUPP;
-}
-
-int64_t sys_open_by_handle_at(struct task *t, const struct sysargs *a)
-{
-    return cred_has_cap(t->cred, CAP_DAC_READ_SEARCH) ? -ESTALE : -EPERM;
-}

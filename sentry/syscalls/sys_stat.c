@@ -185,6 +185,7 @@ static int64_t do_statfs(struct task *t, const struct path *p, struct inode *i, 
         r = i->sb->ops->statfs(i->sb, &st);
     if (r)
         return r;
+    vfs_fsid(i->sb->dev, &st.f_fsid);
     statfs_flags(p, i, &st);
     return uaccess_write_obj(t->mm, out, &st);
 }

@@ -17,7 +17,7 @@ struct fsnotify_marks *fsnotify_marks_get(struct inode *i)
         return NULL;
     list_init(&fresh->watches);
     list_init(&fresh->dnotifies);
-    list_init(&fresh->fans);
+    fresh->fans = NULL;
     if (__atomic_compare_exchange_n(&i->marks, &there, fresh, /*weak=*/false, __ATOMIC_ACQ_REL,
                                     __ATOMIC_ACQUIRE))
         return fresh;
@@ -101,12 +101,4 @@ void fsnotify_path_slow(const struct path *p, uint32_t mask)
     if (__atomic_load_n(&g_fanotify_marks, __ATOMIC_RELAXED))
         fanotify_tell(&e);
     dentry_put(parent);
-}
-uint32_t g_fanotify_marks, g_fanotify_perm_marks;
-void fanotify_tell(const struct fsn_event *e)
-{
-}
-int fanotify_permission_slow(struct task *t, const struct path *p, uint64_t mask)
-{
-    return 0;
 }

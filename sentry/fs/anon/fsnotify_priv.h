@@ -25,7 +25,7 @@ struct fsn_event {
 struct fsnotify_marks {    /* of an inode */
     struct list watches;   /* inotify.c */
     struct list dnotifies; /* dnotify.c */
-    struct list fans;      /* fanotify_mark.c */
+    struct fan_mark *fans; /* fanotify_mark.c */
 };
 /* i's marks, made if there are none; NULL: no memory. */
 struct fsnotify_marks *fsnotify_marks_get(struct inode *i);

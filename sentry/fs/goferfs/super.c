@@ -609,6 +609,7 @@ int goferfs_mount(struct gofer *g, unsigned export_index, bool shared, struct su
     sb->priv = fs;
     sb->read_only = rep.flags & GOFERP_EXPORT_RO;
     sb->revalidate = sb->no_dcache_negative = shared;
+    sb->has_handles = true;
     r = make_root(fs, &rep);
     if (r)
         superblock_put(sb);

@@ -337,7 +337,7 @@ int overlay_mount(struct superblock *lower, struct superblock **out)
     lock_init(&os->names_lock, LR_LEAF);
     sb->priv = os;
     sb->next_ino = OV_FIRST_INO;
-    sb->own_attrs = true;
+    sb->own_attrs = sb->has_handles = true;
     struct inode *root, *lower_root = lower->root->inode;
     inode_get(lower_root);
     err = ov_wrap(sb, lower_root, NULL, "", 0, &root);

@@ -298,6 +298,12 @@ static const struct proc_entry g_inotify[] = {
     NUM("max_user_watches", 524288, 0, INT32_MAX),
     {0},
 };
+static const struct proc_entry g_fanotify[] = {
+    NUM("max_queued_events", 16384, 0, INT32_MAX),
+    NUM("max_user_groups", 128, 0, INT32_MAX),
+    NUM("max_user_marks", 8192, 0, INT32_MAX),
+    {0},
+};
 static const struct proc_entry g_mqueue[] = {
     NUM("msg_default", 10, 1, 65536),           NUM("msg_max", 10, 1, 65536),
     NUM("msgsize_default", 8192, 128, 1 << 24), NUM("msgsize_max", 8192, 128, 1 << 24),
@@ -328,6 +334,7 @@ static const struct proc_entry g_fs_entries[] = {
     NUM("overflowgid", 65534, 0, 65535),
     NUM("aio-max-nr", 65536, 0, INT64_MAX),
     TEXT("aio-nr", "0"),
+    PROC_DIR("fanotify", 0555, g_fanotify),
     PROC_DIR("inotify", 0555, g_inotify),
     PROC_DIR("mqueue", 0555, g_mqueue),
     PROC_DIR("epoll", 0555, g_epoll),

@@ -217,7 +217,7 @@ static int mount_with(const struct tmpfs_sb *limits, uint32_t mode, uint32_t uid
     *ts = *limits;
     sb->priv = ts;
     sb->next_ino = 1;
-    sb->own_attrs = true;
+    sb->own_attrs = sb->has_handles = true;
     struct inode *root;
     int r = tmpfs_inode_new(sb, S_IFDIR | (mode & 07777), uid, gid, 0, &root);
     if (!r && !(sb->root = dcache_new_root(sb, root)))
