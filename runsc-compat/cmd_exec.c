@@ -137,7 +137,9 @@ static int describe(struct exec_run *x, char **argv, struct rf_error *e)
         return rf_fail(e, "process args cannot be empty");
     x->process =
         a->process ? process_from_file(a->process, e) : process_from_flags(a, &x->state, argv, e);
+    const char *rootfs = json_string_value(json_object_get(x->state.json, "rootfs"));
     if (!x->process || convert_process(x->process, &x->arena, &x->p, e) < 0 ||
+        convert_home(rootfs ? rootfs : "/", &x->arena, &x->p, e) < 0 ||
         convert_seccomp(json_object_get(x->state.json, "seccomp"), &x->arena, &x->p.seccomp, e) < 0)
         return -1;
     if (a->tty)

@@ -73,6 +73,15 @@ static void print_table(const json_t *list)
     }
 }
 
+static void print_json(const json_t *list)
+{
+    if (json_array_size(list))
+        json_dumpf(list, stdout, JSON_COMPACT);
+    else
+        printf("null"); /* as Go prints a list that is not there */
+    puts("");
+}
+
 int cmd_list(int argc, char **argv)
 {
     const char *format = "table";
@@ -93,7 +102,7 @@ int cmd_list(int argc, char **argv)
     if (quiet)
         json_array_foreach(list, i, doc) puts(member(doc, "id"));
     else if (!strcmp(format, "json"))
-        json_dumpf(list, stdout, JSON_COMPACT), puts("");
+        print_json(list);
     else
         print_table(list);
     json_decref(list);

@@ -21,6 +21,8 @@ int convert_process(const json_t *process, struct rf_arena *a, struct sb_process
 /* config: a whole document. Fills everything but namespaces, process' descriptors and the id. */
 int convert_container(const json_t *config, const char *bundle, struct rf_arena *a,
                       struct sb_container *out, struct rf_error *e);
+/* Adds HOME to an environment that has none. */
+int convert_home(const char *rootfs, struct rf_arena *a, struct sb_process *p, struct rf_error *e);
 /* linux.seccomp. absent (NULL): no filter. */
 int convert_seccomp(const json_t *seccomp, struct rf_arena *a, struct sb_seccomp *out,
                     struct rf_error *e);

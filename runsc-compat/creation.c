@@ -56,7 +56,8 @@ static int begin(struct creation *c, struct rf_error *e)
     if (!realpath(bundle, c->bundle) || chdir(c->bundle) < 0)
         return rf_fail(e, "the bundle %s: %s", bundle, strerror(errno));
     c->config = spec_load(c->bundle, e);
-    if (!c->config || convert_container(c->config, c->bundle, &c->arena, &c->c, e) < 0)
+    if (!c->config || convert_container(c->config, c->bundle, &c->arena, &c->c, e) < 0 ||
+        convert_home(c->c.rootfs, &c->arena, &c->c.process, e) < 0)
         return -1;
     c->c.id = c->args.id;
     find_pod(c);

@@ -187,5 +187,5 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < sizeof(g_commands) / sizeof(g_commands[0]); i++)
         if (!strcmp(argv[at], g_commands[i].name))
             return g_commands[i].run(argc - at, argv + at);
-    return rf_fatal(1, "unknown command \"%s\"; 'runrf --help' lists the verbs", argv[at]);
+    return rf_fatal(3, "unknown command \"%s\"; 'runrf --help' lists the verbs", argv[at]);
 }
