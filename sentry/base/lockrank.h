@@ -24,6 +24,7 @@
     X(LR_PIPE)         /* pipe buffers; two by address (copy) */ \
     X(LR_TTY)          /* terminal and its line discipline */ \
     X(LR_IPC)          /* SysV and POSIX ipc tables and objects */ \
+    X(LR_CLOCK)        /* the wall clock's setting and who watches it: timerfds, POSIX timers */ \
     X(LR_TIMERFD)      /* timerfd: arms its timer under it */ \
     X(LR_FUTEX)        /* futex hash bucket; two by address (copy) */ \
     X(LR_MM)           /* mm.lock, read-held over guest copies and regular-file host I/O; \

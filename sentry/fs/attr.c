@@ -1,6 +1,7 @@
 /* stat, and the permission rules of chmod, chown, utimes and truncate. */
 #include "base/overflow.h"
 #include "fs/vfs_priv.h"
+#include "time/time.h"
 
 #include <errno.h>
 #include <linux/fs.h>
@@ -94,7 +95,7 @@ static int fsflags_check(struct inode *i, const struct iattr *a)
 static int setattr_locked(struct inode *i, struct iattr *a)
 {
     if (!(a->valid & IATTR_CTIME)) {
-        clock_gettime(CLOCK_REALTIME_COARSE, &a->ctime);
+        time_stamp(&a->ctime);
         a->valid |= IATTR_CTIME;
     }
     int r;
@@ -178,7 +179,7 @@ int vfs_truncate(struct task *t, const struct path *p, struct inode *i, struct f
     if (r)
         return r;
     struct iattr a = {.valid = IATTR_SIZE | IATTR_MTIME, .size = size};
-    clock_gettime(CLOCK_REALTIME_COARSE, &a.mtime);
+    time_stamp(&a.mtime);
     lock_acquire(&i->lock);
     uint32_t setid = i->mode & (S_ISUID | S_ISGID);
     if (setid && t && !cred_has_cap(t->cred, CAP_FSETID)) {

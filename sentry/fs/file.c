@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/overflow.h"
 #include "fs/vfs_priv.h"
+#include "time/time.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -197,7 +198,7 @@ void file_accessed(struct file *f)
             return;
     }
     struct timespec now;
-    clock_gettime(CLOCK_REALTIME_COARSE, &now);
+    time_stamp(&now);
     bool strict = f->path.mnt && !(mount_flags(f->path.mnt) & MS_RELATIME);
     if (!strict && !relatime_due(i, now.tv_sec))
         return;

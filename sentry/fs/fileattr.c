@@ -4,6 +4,7 @@
  * They live in the inode, on filesystems whose attributes are ours (superblock.own_attrs). Immutable
  * is enforced in inode_permission, append-only in may_open; both where names and attributes change. */
 #include "fs/vfs_priv.h"
+#include "time/time.h"
 
 #include <errno.h>
 #include <linux/fs.h>
@@ -59,7 +60,7 @@ static int flags_set(struct task *t, struct file *f, uint32_t next)
     if (r)
         return r;
     struct iattr a = {.valid = IATTR_CTIME};
-    clock_gettime(CLOCK_REALTIME_COARSE, &a.ctime);
+    time_stamp(&a.ctime);
     LOCK_GUARD(&i->lock);
     r = set_checks(t, i, i->fsflags, next);
     if (!r && i->ops && i->ops->setattr)

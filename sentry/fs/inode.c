@@ -2,6 +2,7 @@
 #include "base/host.h"
 #include "base/log.h"
 #include "fs/vfs_priv.h"
+#include "time/time.h"
 
 #include <errno.h>
 #include <linux/fs.h>
@@ -62,7 +63,7 @@ struct inode *inode_new(struct superblock *sb, uint32_t mode)
     lock_init(&i->lock, LR_INODE);
     if (S_ISDIR(mode))
         lock_init(&i->dir_lock, LR_DIR);
-    clock_gettime(CLOCK_REALTIME_COARSE, &i->btime);
+    time_stamp(&i->btime);
     i->atime = i->mtime = i->ctime = i->btime;
     return i;
 }
@@ -167,7 +168,7 @@ void inode_init_owner(struct inode *dir, const struct cred *c, uint32_t *mode, u
 void inode_touch(struct inode *i, unsigned which)
 {
     struct timespec now;
-    clock_gettime(CLOCK_REALTIME_COARSE, &now);
+    time_stamp(&now);
     if (which & IATTR_ATIME)
         i->atime = now;
     if (which & IATTR_MTIME)

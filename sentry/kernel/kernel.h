@@ -290,6 +290,7 @@ struct task {
     uint64_t sched_runtime, sched_deadline, sched_period; /* lock: task.lock; SCHED_DEADLINE */
     int ioprio;                                           /* atomic; 0: by nice */
     uint64_t affinity[TASK_CPU_WORDS];                    /* lock: task.lock; bit per CPU */
+    bool wall_sleeper;                                    /* atomic; asleep until a wall time */
     struct mempolicy mempolicy;                           /* task-private */
     uint64_t timer_slack_default;                         /* task-private */
     uint64_t personality;                                 /* task-private */
@@ -369,7 +370,9 @@ void task_regs_dirty(struct task *t);
 void task_wake(struct task *t);
 /* Remember the wake count; to be called before testing the condition. */
 void task_sleep_prepare(struct task *t);
-/* Sleep until task_wake, the deadline (-ETIMEDOUT) or an interrupting signal (-ERESTARTSYS).
+/* The wall clock has been set: who sleeps by it looks again. No locks. */
+void tasks_clock_set(void);
+/* Sleep until task_wake, the deadline (mono, or time_sleep_deadline's; -ETIMEDOUT) or an interrupting signal (-ERESTARTSYS).
  * interruptible=false: only a fatal signal interrupts (-ERESTARTSYS). Holds no locks. */
 int task_sleep(struct task *t, int64_t deadline_ns, bool interruptible);
 

@@ -23,6 +23,8 @@ struct posix_timer {
     int id, clockid, notify, signo;
     union sigval value;
     struct timer timer;
+    struct clock_watch watch; /* linked for timers on the wall clock */
+    bool wall;                /* set until a time of the wall clock */
     bool cpu, thread_clock;
     struct task *cpu_task; /* of a thread's CPU clock: counted, or NULL */
     int64_t deadline;      /* on the timer's own clock (monotonic ns, or CPU ns); 0 disarmed */
@@ -199,10 +201,28 @@ static int posix_timer_event(struct task *t, const struct sigevent *ev, struct p
     return 0;
 }
 
+/* The wall clock was set: what was armed for a time of it comes sooner or later by as much. */
+static void posix_timer_clock_set(struct clock_watch *w, int64_t delta)
+{
+    struct posix_timer *pt = container_of(w, struct posix_timer, watch);
+    LOCK_GUARD(&pt->process->sig_lock);
+    if (!pt->wall || !pt->deadline || !list_linked(&pt->node))
+        return;
+    if (__builtin_sub_overflow(pt->deadline, delta, &pt->deadline) || pt->deadline < 1)
+        pt->deadline = delta > 0 ? 1 : INT64_MAX;
+    if (!pt->pending)
+        timer_arm(&pt->timer, pt->deadline);
+}
+
 static int posix_timer_clock(struct task *t, int clockid, struct posix_timer *pt)
 {
     int64_t ns;
     pt->clockid = clockid;
+    if (clockid < 0 && (clockid & 7) == 3)
+        return -EOPNOTSUPP; /* a clock behind a descriptor */
+    if ((clockid == CLOCK_REALTIME_ALARM || clockid == CLOCK_BOOTTIME_ALARM) &&
+        !cred_has_cap(t->cred, CAP_WAKE_ALARM))
+        return -EPERM;
     if (clockid == CLOCK_PROCESS_CPUTIME_ID || clockid == CLOCK_THREAD_CPUTIME_ID || clockid < 0) {
         if (cpu_clock_get(t, clockid, &ns))
             return -EINVAL;
@@ -246,6 +266,7 @@ int posix_timer_create(struct task *t, int clockid, const struct sigevent *ev, i
         return -ENOMEM;
     ref_init(&pt->ref);
     list_node_init(&pt->node);
+    list_node_init(&pt->watch.node);
     timer_init(&pt->timer, posix_timer_fired);
     pt->process = t->process;
     process_get(t->process);
@@ -261,6 +282,8 @@ int posix_timer_create(struct task *t, int clockid, const struct sigevent *ev, i
     if (!ev)
         pt->value.sival_int = pt->id;
     *id = pt->id;
+    if (clockid == CLOCK_REALTIME || clockid == CLOCK_REALTIME_ALARM || clockid == CLOCK_TAI)
+        clock_watch(&pt->watch, posix_timer_clock_set);
     return 0;
 }
 
@@ -317,7 +340,8 @@ int posix_timer_set(struct task *t, int id, int flags, const struct itimerspec *
         return -EINVAL;
     }
     posix_timer_read_locked(pt, old);
-    pt->interval = interval;
+    pt->interval = value ? interval : 0;
+    pt->wall = flags & TIMER_ABSTIME && !pt->cpu && list_linked(&pt->watch.node);
     pt->deadline = posix_timer_deadline_locked(pt, flags, value);
     pt->pending = false;
     pt->missed = pt->overrun = 0;
@@ -349,6 +373,8 @@ int posix_timer_overrun(struct task *t, int id)
 
 static void posix_timer_destroy(struct posix_timer *pt)
 {
+    if (list_linked(&pt->watch.node))
+        clock_unwatch(&pt->watch);
     timer_cancel(&pt->timer); /* waits for a running callback, which finds it unlinked */
     posix_timer_put(pt);
 }

@@ -354,6 +354,27 @@ static void park_leave(struct task *t)
                                 __ATOMIC_RELAXED);
 }
 
+/* Sleep until a time of the wall clock. Setting the clock wakes us: the caller looks again. */
+static int64_t wall_deadline(struct task *t, int64_t deadline_ns)
+{
+    __atomic_store_n(&t->wall_sleeper, true, __ATOMIC_SEQ_CST);
+    return time_to_deadline(CLOCK_REALTIME, time_of_wall(deadline_ns));
+}
+
+void tasks_clock_set(void)
+{
+    struct process *p;
+    struct task *t;
+    for (int pid = 0; (p = process_next(pid)); process_put(p)) {
+        pid = p->pid;
+        for (int tid = 0; (t = task_next(p, tid)); task_put(t)) {
+            tid = t->tid;
+            if (__atomic_load_n(&t->wall_sleeper, __ATOMIC_SEQ_CST))
+                task_wake(t);
+        }
+    }
+}
+
 static int task_park(struct task *t, int64_t deadline_ns)
 {
     uint32_t seen = t->park_seen;
@@ -375,7 +396,11 @@ int task_sleep(struct task *t, int64_t deadline_ns, bool interruptible)
     lock_check_none_held();
     if (interruptible ? signal_pending(t) : signal_fatal_pending(t))
         return -ERESTARTSYS;
-    return task_park(t, deadline_ns);
+    if (deadline_ns >= 0)
+        return task_park(t, deadline_ns);
+    int r = task_park(t, wall_deadline(t, deadline_ns));
+    __atomic_store_n(&t->wall_sleeper, false, __ATOMIC_RELAXED);
+    return r;
 }
 
 void task_sleep_dying(struct task *t)

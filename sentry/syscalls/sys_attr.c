@@ -117,7 +117,7 @@ static int times_check(struct task *t, struct inode *i, bool all_now)
 static void times_fill(struct iattr *attr, const struct timespec ts[2])
 {
     struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
+    time_to_timespec(time_realtime(), &now);
     if (ts[0].tv_nsec != UTIME_OMIT) {
         attr->valid |= IATTR_ATIME;
         attr->atime = ts[0].tv_nsec == UTIME_NOW ? now : ts[0];

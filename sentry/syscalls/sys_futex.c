@@ -24,7 +24,7 @@ static int futex_deadline(struct task *t, int op, uint64_t ua, int64_t *deadline
     if (cmd == FUTEX_WAIT)
         *deadline = time_after(ns);
     else if (cmd == FUTEX_LOCK_PI || (op & FUTEX_CLOCK_REALTIME))
-        *deadline = time_to_deadline(CLOCK_REALTIME, ns);
+        *deadline = time_sleep_deadline(CLOCK_REALTIME, ns);
     else
         *deadline = ns;
     return 0;
@@ -98,7 +98,7 @@ static int futex2_deadline(struct task *t, uint64_t ua, int clockid, int64_t *de
         return -EFAULT;
     if (time_from_timespec(&ts, &ns))
         return -EINVAL;
-    *deadline = time_to_deadline(clockid, ns);
+    *deadline = time_sleep_deadline(clockid, ns);
     return 0;
 }
 

@@ -131,7 +131,7 @@ static int mq_deadline(struct task *t, uint64_t ua, int64_t *deadline)
         return -EFAULT;
     int err = time_from_timespec(&ts, deadline);
     if (!err)
-        *deadline = time_to_deadline(CLOCK_REALTIME, *deadline);
+        *deadline = time_sleep_deadline(CLOCK_REALTIME, *deadline);
     return err;
 }
 

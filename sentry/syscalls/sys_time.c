@@ -1,4 +1,4 @@
-/* Clocks, sleeping, timers. Setting the host's clock is nobody's business here: EPERM. */
+/* Clocks, sleeping, timers. The wall clock that can be set is the sandbox's own. */
 #include "syscalls/syscalls.h"
 
 #include <errno.h>
@@ -27,8 +27,31 @@ static int timespec_export(struct task *t, uint64_t ua, int64_t ns)
 /* ---- reading ----------------------------------------------------------------------------------
  */
 
+/* A clock that is named by a descriptor; nobody here has one. */
+static bool clock_dynamic(int clockid)
+{
+    return clockid < 0 && (clockid & 7) == 3;
+}
+
+static bool clock_cpu(int clockid)
+{
+    return clockid == CLOCK_PROCESS_CPUTIME_ID || clockid == CLOCK_THREAD_CPUTIME_ID ||
+           (clockid < 0 && !clock_dynamic(clockid));
+}
+
+static bool clock_coarse(int clockid)
+{
+    return clockid == CLOCK_REALTIME_COARSE || clockid == CLOCK_MONOTONIC_COARSE;
+}
+
+static bool clock_known(int clockid)
+{
+    return clockid < 0 || (clockid <= CLOCK_TAI && clockid != 10 /* CLOCK_SGI_CYCLE */);
+}
+
 static int clock_read(struct task *t, int clockid, int64_t *ns)
 {
+    time_settle();
     if (clockid < 0 || clockid == CLOCK_PROCESS_CPUTIME_ID || clockid == CLOCK_THREAD_CPUTIME_ID)
         return cpu_clock_get(t, clockid, ns);
     return time_clock_get(clockid, ns);
@@ -48,15 +71,18 @@ int64_t sys_clock_getres(struct task *t, const struct sysargs *a)
     int r = clock_read(t, clockid, &ns);
     if (r)
         return r;
-    bool coarse = clockid == CLOCK_REALTIME_COARSE || clockid == CLOCK_MONOTONIC_COARSE;
-    return a->v[1] ? timespec_export(t, a->v[1], coarse ? 4000000 : 1) : 0;
+    /* A CPU clock of kind 0 or 1 (CPUCLOCK_PROF, CPUCLOCK_VIRT) counts ticks. */
+    bool ticks = clock_coarse(clockid) || (clockid < 0 && (clockid & 3) < 2);
+    return a->v[1] ? timespec_export(t, a->v[1], ticks ? 4000000 : 1) : 0;
 }
 
 int64_t sys_gettimeofday(struct task *t, const struct sysargs *a)
 {
+    time_settle();
     int64_t ns = time_realtime();
     struct timeval tv = {.tv_sec = ns / NSEC_PER_SEC, .tv_usec = ns % NSEC_PER_SEC / 1000};
-    struct timezone tz = {0};
+    struct timezone tz;
+    time_zone_get(&tz);
     if (a->v[0] && uaccess_write_obj(t->mm, uaddr(a->v[0]), &tv))
         return -EFAULT;
     return a->v[1] ? uaccess_write_obj(t->mm, uaddr(a->v[1]), &tz) : 0;
@@ -64,6 +90,7 @@ int64_t sys_gettimeofday(struct task *t, const struct sysargs *a)
 
 int64_t sys_time(struct task *t, const struct sysargs *a)
 {
+    time_settle();
     int64_t sec = time_realtime() / NSEC_PER_SEC;
     if (a->v[0] && uaccess_write_obj(t->mm, uaddr(a->v[0]), &sec))
         return -EFAULT;
@@ -92,52 +119,95 @@ int64_t sys_times(struct task *t, const struct sysargs *a)
 /* ---- setting ----------------------------------------------------------------------------------
  */
 
+static int wall_set(struct task *t, int64_t ns)
+{
+    if (!cred_has_cap(t->cred, CAP_SYS_TIME))
+        return -EPERM;
+    int r = time_set_realtime(ns);
+    if (!r)
+        tasks_clock_set();
+    return r;
+}
+
 int64_t sys_clock_settime(struct task *t, const struct sysargs *a)
 {
+    struct timespec ts;
+    int clockid = a->v[0];
     int64_t ns;
-    int r = clock_read(t, (int)a->v[0], &ns);
-    if (!r)
-        r = timespec_import(t, a->v[1], &ns);
-    if (r)
-        return r;
-    return a->v[0] == CLOCK_REALTIME ? -EPERM : -EINVAL;
+    if (clockid != CLOCK_REALTIME && (clockid >= 0 || clock_dynamic(clockid)))
+        return clock_dynamic(clockid) && uaccess_read_obj(t->mm, &ts, uaddr(a->v[1])) ? -EFAULT
+                                                                                      : -EINVAL;
+    if (uaccess_read_obj(t->mm, &ts, uaddr(a->v[1])))
+        return -EFAULT;
+    if (clockid < 0)
+        return cpu_clock_get(t, clockid, &ns) ? -EINVAL : -EPERM;
+    if (time_from_timespec(&ts, &ns) || ns == DEADLINE_NEVER)
+        return -EINVAL;
+    return wall_set(t, ns);
+}
+
+static int zone_set(struct task *t, const struct timezone *tz)
+{
+    if (!cred_has_cap(t->cred, CAP_SYS_TIME))
+        return -EPERM;
+    if (tz->tz_minuteswest > 15 * 60 || tz->tz_minuteswest < -15 * 60)
+        return -EINVAL;
+    time_zone_set(tz);
+    return 0;
 }
 
 int64_t sys_settimeofday(struct task *t, const struct sysargs *a)
 {
-    return -EPERM;
+    struct timeval tv;
+    struct timezone tz;
+    struct timespec ts;
+    int64_t ns = 0;
+    if (a->v[0] && uaccess_read_obj(t->mm, &tv, uaddr(a->v[0])))
+        return -EFAULT;
+    if (a->v[0] && (tv.tv_usec < 0 || tv.tv_usec > 1000000))
+        return -EINVAL;
+    if (a->v[1] && uaccess_read_obj(t->mm, &tz, uaddr(a->v[1])))
+        return -EFAULT;
+    ts = (struct timespec){.tv_sec = a->v[0] ? tv.tv_sec : 0,
+                           .tv_nsec = a->v[0] ? tv.tv_usec * 1000 : 0};
+    if (time_from_timespec(&ts, &ns) || ns == DEADLINE_NEVER)
+        return -EINVAL;
+    if (!cred_has_cap(t->cred, CAP_SYS_TIME))
+        return -EPERM;
+    int r = a->v[1] ? zone_set(t, &tz) : 0;
+    return r || !a->v[0] ? r : wall_set(t, ns);
 }
 
-/* Reading the discipline (modes 0) is allowed to everyone. */
-static int64_t adjtimex_common(struct task *t, uint64_t ua)
+static int64_t adjtimex_common(struct task *t, struct timex *tx, uint64_t ua)
 {
-    struct timex tx;
-    if (uaccess_read_obj(t->mm, &tx, uaddr(ua)))
+    uint64_t steps = time_steps();
+    int r = time_adjust_check(tx, cred_has_cap(t->cred, CAP_SYS_TIME));
+    if (!r)
+        r = time_adjust(tx);
+    if (time_steps() != steps)
+        tasks_clock_set();
+    if (r >= 0 && uaccess_write_obj(t->mm, uaddr(ua), tx))
         return -EFAULT;
-    if (tx.modes)
-        return -EPERM;
-    int64_t ns = time_realtime();
-    memset(&tx, 0, sizeof(tx));
-    tx.tick = 10000;
-    tx.status = STA_UNSYNC;
-    tx.maxerror = tx.esterror = 16000000;
-    tx.precision = 1;
-    tx.tolerance = 32768000;
-    tx.time.tv_sec = ns / NSEC_PER_SEC;
-    tx.time.tv_usec = ns % NSEC_PER_SEC / 1000;
-    if (uaccess_write_obj(t->mm, uaddr(ua), &tx))
-        return -EFAULT;
-    return TIME_ERROR;
+    return r;
 }
 
 int64_t sys_adjtimex(struct task *t, const struct sysargs *a)
 {
-    return adjtimex_common(t, a->v[0]);
+    struct timex tx;
+    if (uaccess_read_obj(t->mm, &tx, uaddr(a->v[0])))
+        return -EFAULT;
+    return adjtimex_common(t, &tx, a->v[0]);
 }
 
 int64_t sys_clock_adjtime(struct task *t, const struct sysargs *a)
 {
-    return a->v[0] == CLOCK_REALTIME ? adjtimex_common(t, a->v[1]) : -EOPNOTSUPP;
+    int clockid = a->v[0];
+    struct timex tx;
+    if (uaccess_read_obj(t->mm, &tx, uaddr(a->v[1])))
+        return -EFAULT;
+    if (!clock_known(clockid) || clock_dynamic(clockid))
+        return -EINVAL;
+    return clockid == CLOCK_REALTIME ? adjtimex_common(t, &tx, a->v[1]) : -EOPNOTSUPP;
 }
 
 /* ---- sleeping ---------------------------------------------------------------------------------
@@ -197,25 +267,41 @@ static int64_t sleep_on_cpu_clock(struct task *t, int clockid, int64_t until)
     }
 }
 
+static bool clock_alarm(int clockid)
+{
+    return clockid == CLOCK_REALTIME_ALARM || clockid == CLOCK_BOOTTIME_ALARM;
+}
+
+/* A thread's own CPU clock stands still while it sleeps. */
+static bool sleeps_on_itself(struct task *t, int clockid)
+{
+    int tid = ~(clockid >> 3);
+    return clockid < 0 && clockid & 4 && (!tid || tid == t->tid);
+}
+
 int64_t sys_clock_nanosleep(struct task *t, const struct sysargs *a)
 {
     int clockid = a->v[0], flags = a->v[1];
     int64_t ns, now;
-    if (clockid == CLOCK_THREAD_CPUTIME_ID)
+    if (!clock_known(clockid))
         return -EINVAL;
-    int r = clock_read(t, clockid, &now);
+    if (clockid == CLOCK_THREAD_CPUTIME_ID || clockid == CLOCK_MONOTONIC_RAW ||
+        clock_coarse(clockid) || clock_dynamic(clockid))
+        return -EOPNOTSUPP;
+    int r = timespec_import(t, a->v[2], &ns);
+    if (!r && sleeps_on_itself(t, clockid))
+        r = -EINVAL;
     if (!r)
-        r = timespec_import(t, a->v[2], &ns);
+        r = clock_read(t, clockid, &now);
+    if (!r && clock_alarm(clockid) && !cred_has_cap(t->cred, CAP_WAKE_ALARM))
+        r = -EPERM;
     if (r)
         return r;
-    if (clockid == CLOCK_MONOTONIC_RAW || clockid == CLOCK_REALTIME_COARSE ||
-        clockid == CLOCK_MONOTONIC_COARSE)
-        return -EOPNOTSUPP;
-    if (clockid < 0 || clockid == CLOCK_PROCESS_CPUTIME_ID)
+    if (clock_cpu(clockid))
         return sleep_on_cpu_clock(t, clockid, flags & TIMER_ABSTIME ? ns : now + ns);
     if (!(flags & TIMER_ABSTIME))
         return sleep_relative(t, ns, a->v[3]);
-    return sleep_until(t, time_to_deadline(clockid, ns)) ? -ERESTARTNOHAND : 0;
+    return sleep_until(t, time_sleep_deadline(clockid, ns)) ? -ERESTARTNOHAND : 0;
 }
 
 int64_t sys_restart_syscall(struct task *t, const struct sysargs *a)

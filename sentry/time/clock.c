@@ -13,26 +13,31 @@ int64_t time_now(void)
 
 int64_t time_realtime(void)
 {
-    return host_clock_ns(CLOCK_REALTIME);
+    return host_clock_ns(CLOCK_REALTIME) + wallclock_offset();
 }
 
+/* A coarse clock answers like its fine one, as it does in the vDSO: together they never go back. */
 int time_clock_get(int clockid, int64_t *ns)
 {
     switch (clockid) {
     case CLOCK_REALTIME:
+    case CLOCK_REALTIME_COARSE:
+    case CLOCK_REALTIME_ALARM:
+        vdso_refresh();
+        *ns = time_realtime();
+        return 0;
+    case CLOCK_TAI:
+        *ns = time_realtime() + wallclock_tai_ns();
+        return 0;
     case CLOCK_MONOTONIC:
     case CLOCK_MONOTONIC_RAW:
-    case CLOCK_REALTIME_COARSE:
     case CLOCK_MONOTONIC_COARSE:
-    case CLOCK_BOOTTIME:
-    case CLOCK_TAI:
         vdso_refresh();
-        *ns = host_clock_ns(clockid == CLOCK_MONOTONIC_RAW ? CLOCK_MONOTONIC : clockid);
+        *ns = host_clock_ns(CLOCK_MONOTONIC);
         return 0;
-    case CLOCK_REALTIME_ALARM:
-        *ns = host_clock_ns(CLOCK_REALTIME);
-        return 0;
+    case CLOCK_BOOTTIME:
     case CLOCK_BOOTTIME_ALARM:
+        vdso_refresh();
         *ns = host_clock_ns(CLOCK_BOOTTIME);
         return 0;
     default:
@@ -58,6 +63,17 @@ int64_t time_to_deadline(int clockid, int64_t ns)
     if (__builtin_sub_overflow(ns, now, &delta) || __builtin_add_overflow(time_now(), delta, &sum))
         return ns < 0 ? 0 : DEADLINE_NEVER;
     return sum < 0 ? 0 : sum;
+}
+
+int64_t time_sleep_deadline(int clockid, int64_t ns)
+{
+    if (ns == DEADLINE_NEVER)
+        return ns;
+    if (clockid == CLOCK_REALTIME || clockid == CLOCK_REALTIME_ALARM)
+        return ~ns;
+    if (clockid == CLOCK_TAI)
+        return ~(ns > wallclock_tai_ns() ? ns - wallclock_tai_ns() : 0);
+    return time_to_deadline(clockid, ns);
 }
 
 int time_from_timespec(const struct timespec *ts, int64_t *ns)

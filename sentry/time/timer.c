@@ -7,6 +7,7 @@
 #include "base/lock.h"
 #include "base/log.h"
 #include "time/time.h"
+#include "time/time_priv.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -83,6 +84,7 @@ static void *timer_thread(void *arg)
 
 int time_init(void)
 {
+    wallclock_init();
     pthread_attr_t attr;
     pthread_attr_init(&attr);
     pthread_attr_setstacksize(&attr, TIMER_STACK_SIZE);

@@ -76,7 +76,7 @@ static void page_publish(const struct sample *s, uint64_t mult, int64_t valid_ns
     p->base_tsc = s->tsc;
     p->mult = mult;
     p->mono_ns = s->mono_ns;
-    p->real_ns = s->mono_ns + (host_clock_ns(CLOCK_REALTIME) - host_clock_ns(CLOCK_MONOTONIC));
+    p->real_ns = s->mono_ns + (time_realtime() - host_clock_ns(CLOCK_MONOTONIC));
     p->boot_ns = s->mono_ns + (host_clock_ns(CLOCK_BOOTTIME) - host_clock_ns(CLOCK_MONOTONIC));
     p->valid_ticks = (uint64_t)(((unsigned __int128)valid_ns << 32) / mult);
     __atomic_store_n(&p->seq, p->seq + 1, __ATOMIC_SEQ_CST);
@@ -111,6 +111,21 @@ void vdso_refresh(void)
     if (!__atomic_load_n(&g_vdso.enabled, __ATOMIC_RELAXED))
         return;
     LOCK_GUARD(&g_vdso.lock);
+    if (g_vdso.enabled)
+        vdso_refresh_locked();
+}
+
+/* Readers that saw the old offset finish before seq changes; the next one asks us. */
+void vdso_clock_set(void)
+{
+    LOCK_GUARD(&g_vdso.lock);
+    volatile struct vdso_params *p = g_vdso.page;
+    if (!p)
+        return;
+    __atomic_store_n(&p->seq, p->seq + 1, __ATOMIC_SEQ_CST);
+    p->valid_ticks = 0;
+    __atomic_store_n(&p->seq, p->seq + 1, __ATOMIC_SEQ_CST);
+    g_vdso.refreshed_ns -= REFRESH_MIN_NS;
     if (g_vdso.enabled)
         vdso_refresh_locked();
 }

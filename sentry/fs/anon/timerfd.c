@@ -24,6 +24,10 @@ struct timerfd {
     uint64_t ticks;    /* lock: lock to write, atomic to read */
     bool fired;        /* lock: lock; waiting to be looked at */
     int settime_flags; /* lock: lock */
+    bool wall;         /* lock: lock; set until a time of the wall clock */
+    bool cancels;      /* lock: lock; TFD_TIMER_CANCEL_ON_SET */
+    uint64_t steps;    /* lock: lock; time_steps as they were last reported */
+    struct clock_watch watch; /* linked for timers on the wall clock */
     struct waitq wq;
 };
 
@@ -71,11 +75,44 @@ static void timerfd_catch_up_locked(struct timerfd *tf)
     timer_arm(&tf->timer, tf->deadline);
 }
 
+static void timerfd_clock_set(struct clock_watch *w, int64_t delta)
+{
+    struct timerfd *tf = container_of(w, struct timerfd, watch);
+    lock_acquire(&tf->lock);
+    bool cancel = tf->cancels;
+    if (cancel)
+        ticks_store(tf, tf->ticks + 1); /* something to read: ECANCELED */
+    if (tf->wall && tf->deadline != DEADLINE_NEVER && !tf->fired) {
+        if (__builtin_sub_overflow(tf->deadline, delta, &tf->deadline))
+            tf->deadline = delta > 0 ? 0 : DEADLINE_NEVER - 1;
+        timer_arm(&tf->timer, tf->deadline);
+    }
+    lock_release(&tf->lock);
+    if (cancel)
+        waitq_wake(&tf->wq, POLLIN | POLLRDNORM);
+}
+
+/* Has the clock been set since this was last asked? */
+static bool timerfd_canceled_locked(struct timerfd *tf)
+{
+    uint64_t steps = time_steps();
+    if (!tf->cancels || tf->steps == steps)
+        return false;
+    tf->steps = steps;
+    return true;
+}
+
+#define TICKS_CANCELED UINT64_MAX
+
 static uint64_t timerfd_take(struct timerfd *tf)
 {
     LOCK_GUARD(&tf->lock);
     if (!tf->ticks)
         return 0;
+    if (timerfd_canceled_locked(tf)) {
+        ticks_store(tf, 0);
+        return TICKS_CANCELED;
+    }
     timerfd_catch_up_locked(tf);
     uint64_t n = tf->ticks;
     ticks_store(tf, 0);
@@ -96,6 +133,8 @@ static int64_t timerfd_read(struct file *f, struct uio *u, int64_t pos)
         if (r)
             return r;
     }
+    if (n == TICKS_CANCELED)
+        return -ECANCELED;
     return uio_to_user(u, &n, sizeof(n)) == sizeof(n) ? (int64_t)sizeof(n) : -EFAULT;
 }
 
@@ -141,11 +180,14 @@ int timerfd_set(struct file *f, int flags, const struct itimerspec *next, struct
     tf->fired = false;
     tf->interval = interval;
     tf->settime_flags = flags;
+    tf->wall = flags & TFD_TIMER_ABSTIME && tf->clockid == CLOCK_REALTIME;
+    tf->cancels = tf->wall && flags & TFD_TIMER_CANCEL_ON_SET;
     tf->deadline = first_deadline(tf, flags, value);
     ticks_store(tf, 0);
-    if (tf->deadline != DEADLINE_NEVER)
-        timer_arm(&tf->timer, tf->deadline);
-    return 0;
+    if (tf->deadline == DEADLINE_NEVER)
+        return 0;
+    timer_arm(&tf->timer, tf->deadline);
+    return timerfd_canceled_locked(tf) ? -ECANCELED : 0;
 }
 
 static unsigned timerfd_poll(struct file *f)
@@ -162,6 +204,8 @@ static struct waitq *timerfd_waitq(struct file *f)
 static void timerfd_release(struct file *f)
 {
     struct timerfd *tf = f->priv;
+    if (list_linked(&tf->watch.node))
+        clock_unwatch(&tf->watch);
     timer_cancel(&tf->timer);
     lock_destroy(&tf->lock);
     free(tf);
@@ -235,8 +279,12 @@ int timerfd_new(int clockid, unsigned flags, struct file **out)
     tf->clockid = clock;
     tf->given_clockid = clockid;
     tf->deadline = DEADLINE_NEVER;
+    tf->steps = time_steps();
+    list_node_init(&tf->watch.node);
     int r = file_new_anon(&g_timerfd_ops, O_RDWR | (flags & O_NONBLOCK), tf, 0600, out);
     if (r)
         free(tf);
+    else if (clock == CLOCK_REALTIME)
+        clock_watch(&tf->watch, timerfd_clock_set);
     return r;
 }
