@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ID_STRIDE 32768
 
 static struct ipc_table *const g_tables[IPC_KINDS] = {
     [IPC_SEM_KIND] = &g_sem_table, [IPC_MSG_KIND] = &g_msg_table, [IPC_SHM_KIND] = &g_shm_table};
@@ -71,6 +70,24 @@ struct ipc_ns *ipc_ns_current(void)
     return t && t->ns_set ? t->ns_set->ipc : g_kernel.root_ns_set->ipc;
 }
 
+struct ipc_limits g_ipc_limits = {
+    .shm_max = -(1 << 24) - 1, /* unsigned: ULONG_MAX less 16 MiB */
+    .shm_all = -(1 << 24) - 1,
+    .shm_count = 4096,
+    .msg_max = 8192,
+    .msg_queue_bytes = 16384,
+    .msg_count = 32000,
+    .sem = {32000, 1024000000, 500, 32000},
+    .sem_next = -1,
+    .msg_next = -1,
+    .shm_next = -1,
+    .mq_queues = 256,
+    .mq_messages = 10,
+    .mq_size = 8192,
+    .mq_default_messages = 10,
+    .mq_default_size = 8192,
+};
+
 /* ---- tables ---- */
 
 static int ids_grow(struct ipc_ids *tb)
@@ -85,17 +102,21 @@ static int ids_grow(struct ipc_ids *tb)
     return 0;
 }
 
-static int ids_insert(struct ipc_ids *tb, struct ipc_object *o)
+static int ids_insert(struct ipc_ids *tb, struct ipc_object *o, const struct ipc_table *kind)
 {
-    unsigned i = 0;
-    if (tb->used >= IPC_TABLE_MAX)
+    int64_t wanted = __atomic_exchange_n(kind->next_id, -1, __ATOMIC_RELAXED);
+    unsigned i = wanted < 0 ? 0 : (uint64_t)wanted % IPC_ID_STRIDE;
+    if (tb->used >= ipc_limit(kind->max))
         return -ENOSPC;
     while (i < tb->capacity && tb->slots[i])
         i++;
-    if (i == tb->capacity && ids_grow(tb))
-        return -ENOMEM;
-    o->seq = tb->next_seq++ & 0xffff;
-    o->id = i + (o->seq & 0x7fff) * ID_STRIDE;
+    if (i >= IPC_ID_STRIDE)
+        return -ENOSPC;
+    while (i >= tb->capacity)
+        if (ids_grow(tb))
+            return -ENOMEM;
+    o->seq = (wanted < 0 ? tb->next_seq++ : (uint64_t)wanted / IPC_ID_STRIDE) & 0x7fff;
+    o->id = i + o->seq * IPC_ID_STRIDE;
     o->ids = tb;
     tb->slots[i] = o;
     tb->used++;
@@ -124,7 +145,7 @@ static int64_t create(struct ipc_table *tb, struct task *t, uint32_t key, int fl
     o->uid = o->cuid = t->cred->euid;
     o->gid = o->cgid = t->cred->egid;
     o->mode = flags & 0777;
-    err = ids_insert(ipc_ids(tb), o);
+    err = ids_insert(ipc_ids(tb), o, tb);
     if (!err)
         return o->id;
     tb->destroy(o);
@@ -159,7 +180,7 @@ struct ipc_object *ipc_find_locked(struct ipc_table *tb, int id, int *err)
 {
     lock_check_held(LR_IPC);
     const struct ipc_ids *ids = ipc_ids(tb);
-    unsigned index = (unsigned)id % ID_STRIDE;
+    unsigned index = (unsigned)id % IPC_ID_STRIDE;
     *err = -EINVAL;
     if (id < 0 || index >= ids->capacity || !ids->slots[index])
         return NULL;
@@ -173,6 +194,7 @@ struct ipc_object *ipc_find_locked(struct ipc_table *tb, int id, int *err)
 struct ipc_object *ipc_index_locked(struct ipc_table *tb, unsigned index)
 {
     const struct ipc_ids *ids = ipc_ids(tb);
+    index %= IPC_ID_STRIDE; /* a whole id names its index too */
     return index < ids->capacity ? ids->slots[index] : NULL;
 }
 
@@ -205,7 +227,7 @@ void ipc_put(struct ipc_table *tb, struct ipc_object *o)
 
 void ipc_remove_locked(struct ipc_table *tb, struct ipc_object *o)
 {
-    unsigned index = (unsigned)o->id % ID_STRIDE;
+    unsigned index = (unsigned)o->id % IPC_ID_STRIDE;
     struct ipc_ids *ids = o->ids;
     o->removed = true;
     o->key = IPC_PRIVATE;

@@ -10,6 +10,21 @@
 int ipc_ns_new(struct user_ns *owner, struct ipc_ns **out); /* empty */
 struct ns *ipc_ns_base(struct ipc_ns *ns);
 
+/* /proc/sys/kernel/{sem,msg*,shm*} and /proc/sys/fs/mqueue; of all namespaces together. Atomic. */
+struct ipc_limits {
+    int64_t shm_max, shm_all; /* unsigned */
+    int64_t shm_count, shm_rmid_forced;
+    int64_t msg_max, msg_queue_bytes, msg_count;
+    int64_t sem[4];                       /* SEMMSL SEMMNS SEMOPM SEMMNI */
+    int64_t sem_next, msg_next, shm_next; /* the id to give next, or -1 */
+    int64_t mq_queues, mq_messages, mq_size, mq_default_messages, mq_default_size;
+};
+extern struct ipc_limits g_ipc_limits;
+static inline int64_t ipc_limit(const int64_t *limit)
+{
+    return __atomic_load_n(limit, __ATOMIC_RELAXED);
+}
+
 /* Semaphores. ops is kernel memory. deadline: absolute, DEADLINE_NONE for semop(2). */
 struct sembuf;
 int64_t sem_get(struct task *t, int key, int count, int flags);

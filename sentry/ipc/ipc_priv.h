@@ -6,10 +6,9 @@
 #include "ipc/ipc.h"
 #include <linux/ipc.h>
 
-#define IPC_TABLE_MAX 32000 /* semaphores sets, queues, segments: Linux's default limits */
+#define IPC_ID_STRIDE 32768 /* ids are an index below this plus a sequence number times it */
 
-/* First member of each object. Ids are index + sequence * IPC_TABLE_MAX_ID, so that a stale id
- * misses. */
+/* First member of each object. A stale id misses by its sequence number. */
 struct ipc_object {
     struct ref ref;
     struct ipc_ids *ids;           /* lock: table; of its namespace; NULL once removed */
@@ -33,6 +32,7 @@ struct ipc_ids {
 struct ipc_table { /* one per kind */
     struct lock lock;   /* LR_IPC */
     enum ipc_kind kind; /* const */
+    int64_t *max, *next_id; /* const; in g_ipc_limits */
     void (*destroy)(
         struct ipc_object *o); /* const; last reference gone; may be called with lock held */
 };

@@ -6,6 +6,7 @@
 #include "base/overflow.h"
 #include "fs/vfs.h"
 #include "ipc/ipc_priv.h"
+#include "net/net.h"
 #include "time/time.h"
 
 #include <errno.h>
@@ -16,21 +17,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MQ_DEFAULT_MESSAGES 10
-#define MQ_DEFAULT_SIZE     8192
-#define MQ_MAX_MESSAGES     10 /* without CAP_SYS_RESOURCE; /proc/sys/fs/mqueue/msg_max */
-#define MQ_MAX_SIZE         8192
-#define MQ_HARD_MESSAGES    65536
-#define MQ_HARD_SIZE        (16 * 1024 * 1024)
-#define MQ_MAX_QUEUES       256
-#define MQ_PRIO_LIMIT       32768
-#define MQ_NAME_LIMIT       255
+#define MQ_HARD_MESSAGES 65536 /* for holders of CAP_SYS_RESOURCE */
+#define MQ_HARD_SIZE     (16 * 1024 * 1024)
+#define MQ_NODE_SIZE     48 /* what Linux counts for a message, and for a priority, besides the text */
+#define MQ_FILE_SIZE     80 /* what stat(2) says */
+#define COOKIE_SIZE      NOTIFY_COOKIE_LEN
+#define MQ_PRIO_LIMIT    32768
+#define MQ_NAME_LIMIT    255
 
 struct mq_message {
     struct list_node node; /* lock: g_mq.lock */
     unsigned prio;         /* const */
     uint64_t size;         /* const */
     char text[];
+};
+
+/* SIGEV_THREAD: the C library waits on a netlink socket for its cookie, whose last byte says why. */
+struct mq_thread {
+    struct file *file; /* counted; NULL: none */
+    struct socket *socket;
+    uint8_t cookie[COOKIE_SIZE];
 };
 
 struct mq {
@@ -45,17 +51,24 @@ struct mq {
     int notify_pid;                                /* lock: g_mq.lock; 0: nobody registered */
     struct file *notify_file; /* lock: g_mq.lock; borrowed: registration ends with the descriptor */
     struct sigevent notify;   /* lock: g_mq.lock */
+    struct mq_thread thread;  /* lock: g_mq.lock; of SIGEV_THREAD */
+    struct list_node all_node; /* lock: g_mq.lock; g_mq.all */
+    uint64_t charged;          /* const; against RLIMIT_MSGQUEUE */
 };
 
 static struct {
     struct lock lock;
-} g_mq = {.lock = LOCK_INITIALIZER(LR_IPC)};
+    struct list all; /* lock: lock; every queue, with a name or without */
+} g_mq = {.lock = LOCK_INITIALIZER(LR_IPC), .all = LIST_INIT(g_mq.all)};
 
 static void mq_put(struct mq *q)
 {
     struct mq_message *m, *tmp;
     if (!ref_put(&q->ref))
         return;
+    lock_acquire(&g_mq.lock);
+    list_del(&q->all_node);
+    lock_release(&g_mq.lock);
     list_for_each_safe(m, tmp, &q->messages, node)
     {
         list_del(&m->node);
@@ -103,28 +116,46 @@ static int64_t mq_read(struct file *f, struct uio *u, int64_t pos)
     return done < want && !done ? -EFAULT : (int64_t)done;
 }
 
-static void notify_clear_locked(struct mq *q)
+static struct mq_thread notify_clear_locked(struct mq *q)
 {
+    struct mq_thread th = q->thread;
     q->notify_pid = 0;
     q->notify_file = NULL;
+    q->thread.file = NULL;
+    return th;
+}
+
+/* Let the one who waits on a netlink socket know. No locks. */
+static void thread_tell(struct mq_thread *th, int why)
+{
+    if (!th->file)
+        return;
+    th->cookie[COOKIE_SIZE - 1] = why;
+    net_netlink_push(th->socket, th->cookie, COOKIE_SIZE);
+    file_put(th->file);
+    th->file = NULL;
+}
+
+static void notify_drop(struct mq *q, int pid, struct file *f)
+{
+    struct mq_thread th = {0};
+    lock_acquire(&g_mq.lock);
+    if (q->notify_pid && (f ? q->notify_file == f : q->notify_pid == pid))
+        th = notify_clear_locked(q);
+    lock_release(&g_mq.lock);
+    thread_tell(&th, NOTIFY_REMOVED);
 }
 
 static void mq_flush(struct file *f, struct task *t)
 {
-    struct mq *q = f->priv;
-    LOCK_GUARD(&g_mq.lock);
-    if (t && q->notify_pid == t->process->pid)
-        notify_clear_locked(q);
+    if (t)
+        notify_drop(f->priv, t->process->pid, NULL);
 }
 
 static void mq_release(struct file *f)
 {
-    struct mq *q = f->priv;
-    lock_acquire(&g_mq.lock);
-    if (q->notify_file == f)
-        notify_clear_locked(q);
-    lock_release(&g_mq.lock);
-    mq_put(q);
+    notify_drop(f->priv, 0, f);
+    mq_put(f->priv);
 }
 
 static int mq_fdname(struct file *f, char *buf, size_t size)
@@ -175,42 +206,60 @@ static int check_name(const char *name)
 
 static int check_attr(struct task *t, const struct mq_attr *a)
 {
+    const struct ipc_limits *l = &g_ipc_limits;
     bool privileged = cred_has_cap(t->cred, CAP_SYS_RESOURCE);
     if (a->mq_maxmsg <= 0 || a->mq_msgsize <= 0)
         return -EINVAL;
-    if (a->mq_maxmsg > (privileged ? MQ_HARD_MESSAGES : MQ_MAX_MESSAGES) ||
-        a->mq_msgsize > (privileged ? MQ_HARD_SIZE : MQ_MAX_SIZE))
+    if (a->mq_maxmsg > (privileged ? MQ_HARD_MESSAGES : ipc_limit(&l->mq_messages)) ||
+        a->mq_msgsize > (privileged ? MQ_HARD_SIZE : ipc_limit(&l->mq_size)))
         return -EINVAL;
-    /* RLIMIT_MSGQUEUE bounds what one queue may come to hold. */
-    uint64_t bytes = (uint64_t)a->mq_maxmsg * (a->mq_msgsize + sizeof(struct mq_message));
-    return bytes > rlimit_get(t->process, RLIMIT_MSGQUEUE) ? -EMFILE : 0;
+    return 0;
+}
+
+/* RLIMIT_MSGQUEUE bounds what all of a user's queues may come to hold. */
+static int charge_locked(struct task *t, const struct mq_attr *a, uint64_t *charge)
+{
+    uint64_t sum = 0, nodes = MIN(a->mq_maxmsg, (long)MQ_PRIO_LIMIT);
+    struct mq *q;
+    *charge = a->mq_maxmsg * (a->mq_msgsize + MQ_NODE_SIZE) + nodes * MQ_NODE_SIZE;
+    list_for_each(q, &g_mq.all, all_node) if (q->uid == t->cred->fsuid) sum += q->charged;
+    return sum + *charge > rlimit_get(t->process, RLIMIT_MSGQUEUE) ? -EMFILE : 0;
 }
 
 static int create_locked(struct task *t, const char *name, uint32_t mode,
                          const struct mq_attr *attr, struct mq **out)
 {
-    struct mq_attr a = {.mq_maxmsg = MQ_DEFAULT_MESSAGES, .mq_msgsize = MQ_DEFAULT_SIZE};
+    const struct ipc_limits *l = &g_ipc_limits;
+    struct ipc_ns *ns = ipc_ns_current();
+    struct mq_attr a = {
+        .mq_maxmsg = MIN(ipc_limit(&l->mq_default_messages), ipc_limit(&l->mq_messages)),
+        .mq_msgsize = MIN(ipc_limit(&l->mq_default_size), ipc_limit(&l->mq_size))};
+    uint64_t charge;
+    if (attr)
+        a = *attr;
     int err = attr ? check_attr(t, attr) : 0;
+    if (!err && ns->queue_count >= ipc_limit(&l->mq_queues) &&
+        !cred_has_cap(t->cred, CAP_SYS_RESOURCE))
+        err = -ENOSPC;
+    if (!err)
+        err = charge_locked(t, &a, &charge);
     if (err)
         return err;
-    struct ipc_ns *ns = ipc_ns_current();
-    if (ns->queue_count >= MQ_MAX_QUEUES && !cred_has_cap(t->cred, CAP_SYS_RESOURCE))
-        return -ENOSPC;
     struct mq *q = calloc(1, sizeof(*q));
     if (!q)
         return -ENOMEM;
-    if (attr)
-        a = *attr;
     ref_init(&q->ref);
     waitq_init(&q->wq);
     list_init(&q->messages);
     snprintf(q->name, sizeof(q->name), "%s", name);
     q->max_messages = a.mq_maxmsg;
     q->max_size = a.mq_msgsize;
+    q->charged = charge;
     q->mode = mode;
     q->uid = t->cred->fsuid;
     q->gid = t->cred->fsgid;
     list_push_back(&ns->queues, &q->node);
+    list_push_back(&g_mq.all, &q->all_node);
     ns->queue_count++;
     *out = q;
     return 0;
@@ -261,11 +310,14 @@ int64_t mq_do_open(struct task *t, const char *name, int flags, uint32_t mode,
         err = open_queue(t, name, flags, mode & ~t->fs->umask & 0777, attr, &q);
     if (err)
         return err;
-    err = file_new_anon(&g_mq_file_ops, flags & (O_ACCMODE | O_NONBLOCK), q, S_IFREG | 0600, &f);
+    err = file_new_anon(&g_mq_file_ops, flags & (O_ACCMODE | O_NONBLOCK), q, S_IFREG | q->mode, &f);
     if (err) {
         mq_put(q);
         return err;
     }
+    f->inode->uid = q->uid;
+    f->inode->gid = q->gid;
+    f->inode->size = MQ_FILE_SIZE;
     int fd = fdtable_install(t, f, 0, /*cloexec=*/true);
     if (fd < 0)
         file_put(f);
@@ -311,26 +363,38 @@ static int queue_of(struct task *t, int fd, unsigned mode, struct file **out)
 
 /* A message into an empty queue that nobody waits on tells the one who registered, once:
  * mq_notify(3). */
-static struct process *notify_take_locked(struct mq *q, siginfo_t *info, struct task *t)
+struct mq_told {
+    struct process *process; /* counted; NULL: no signal */
+    siginfo_t info;
+    struct mq_thread thread;
+};
+
+static void notify_take_locked(struct mq *q, struct task *t, struct mq_told *told)
 {
     if (!q->notify_pid || q->count != 1 || q->receivers_waiting)
-        return NULL;
-    struct process *p = NULL;
-    if (q->notify.sigev_notify == SIGEV_SIGNAL) {
-        memset(info, 0, sizeof(*info));
-        info->si_signo = q->notify.sigev_signo;
-        info->si_code = SI_MESGQ;
-        info->si_value = q->notify.sigev_value;
-        info->si_uid = t->cred->uid;
-        p = process_by_id(q->notify_pid);
-        info->si_pid = p ? process_nr(t->process, p->pid_ns) : 0;
-    }
-    notify_clear_locked(q);
-    return p;
+        return;
+    int pid = q->notify_pid;
+    told->thread = notify_clear_locked(q);
+    if (q->notify.sigev_notify != SIGEV_SIGNAL || !q->notify.sigev_signo)
+        return;
+    told->info.si_signo = q->notify.sigev_signo;
+    told->info.si_code = SI_MESGQ;
+    told->info.si_value = q->notify.sigev_value;
+    told->info.si_uid = t->cred->uid;
+    told->process = process_by_id(pid);
+    told->info.si_pid = told->process ? process_nr(t->process, told->process->pid_ns) : 0;
 }
 
-static int try_send(struct task *t, struct mq *q, struct mq_message *m, struct process **tell,
-                    siginfo_t *info)
+static void tell(struct mq_told *told)
+{
+    thread_tell(&told->thread, NOTIFY_WOKENUP);
+    if (!told->process)
+        return;
+    (void)signal_send_process(told->process, told->info.si_signo, &told->info);
+    process_put(told->process);
+}
+
+static int try_send(struct task *t, struct mq *q, struct mq_message *m, struct mq_told *told)
 {
     LOCK_GUARD(&g_mq.lock);
     if (q->count >= q->max_messages)
@@ -340,15 +404,13 @@ static int try_send(struct task *t, struct mq *q, struct mq_message *m, struct p
     list_insert_between(&m->node, i->node.prev, &i->node);
     q->count++;
     q->bytes += m->size;
-    *tell = notify_take_locked(q, info, t);
+    notify_take_locked(q, t, told);
     return 0;
 }
 
 static int message_import(struct task *t, struct mq *q, struct uaddr msg, uint64_t size,
                           unsigned prio, struct mq_message **out)
 {
-    if (prio >= MQ_PRIO_LIMIT)
-        return -EINVAL;
     if (size > q->max_size)
         return -EMSGSIZE;
     struct mq_message *m = malloc(sizeof(*m) + size);
@@ -388,15 +450,11 @@ static int message_import(struct task *t, struct mq *q, struct uaddr msg, uint64
 static int64_t send_message(struct task *t, struct file *f, struct mq_message *m, int64_t deadline)
 {
     struct mq *q = f->priv;
-    struct process *tell = NULL;
-    siginfo_t info;
-    int64_t ret = MQ_RETRY(t, q, f, deadline, try_send(t, q, m, &tell, &info));
+    struct mq_told told = {0};
+    int64_t ret = MQ_RETRY(t, q, f, deadline, try_send(t, q, m, &told));
     if (ret == 0)
         waitq_wake(&q->wq, POLLIN | POLLRDNORM);
-    if (tell) {
-        (void)signal_send_process(tell, info.si_signo, &info);
-        process_put(tell);
-    }
+    tell(&told);
     return ret;
 }
 
@@ -405,6 +463,8 @@ int64_t mq_do_send(struct task *t, int fd, struct uaddr msg, uint64_t size, unsi
 {
     struct file *f;
     struct mq_message *m;
+    if (prio >= MQ_PRIO_LIMIT)
+        return -EINVAL;
     int64_t ret = queue_of(t, fd, FMODE_WRITE, &f);
     if (ret)
         return ret;
@@ -472,36 +532,59 @@ int64_t mq_do_receive(struct task *t, int fd, struct uaddr msg, uint64_t size, s
 /* ---- notify, attributes
  * ------------------------------------------------------------------------------ */
 
-static int notify_set(struct task *t, struct file *f, const struct sigevent *ev)
+static int notify_set(struct task *t, struct file *f, const struct sigevent *ev,
+                      struct mq_thread *th)
 {
     struct mq *q = f->priv;
     LOCK_GUARD(&g_mq.lock);
-    if (!ev) {
-        if (q->notify_pid == t->process->pid)
-            notify_clear_locked(q);
-        return 0;
-    }
     if (q->notify_pid)
         return -EBUSY;
     q->notify_pid = t->process->pid;
     q->notify_file = f;
     q->notify = *ev;
+    q->thread = *th;
+    th->file = NULL;
+    return 0;
+}
+
+/* sigev_signo is the netlink socket here, sigev_value the cookie: what the C library agreed on with
+ * the kernel. */
+static int notify_thread(struct task *t, const struct sigevent *ev, struct mq_thread *th)
+{
+    if (uaccess_read(t->mm, th->cookie, uaddr((uintptr_t)ev->sigev_value.sival_ptr), COOKIE_SIZE))
+        return -EFAULT;
+    return net_netlink_of(t, ev->sigev_signo, &th->file, &th->socket);
+}
+
+static int notify_check(const struct sigevent *ev)
+{
+    if (ev->sigev_notify != SIGEV_NONE && ev->sigev_notify != SIGEV_SIGNAL &&
+        ev->sigev_notify != SIGEV_THREAD)
+        return -EINVAL;
+    if (ev->sigev_notify == SIGEV_SIGNAL && (unsigned)ev->sigev_signo > SIG_COUNT)
+        return -EINVAL;
     return 0;
 }
 
 int64_t mq_do_notify(struct task *t, int fd, const struct sigevent *ev)
 {
+    struct mq_thread th = {0};
     struct file *f;
-    if (ev && ev->sigev_notify != SIGEV_NONE && ev->sigev_notify != SIGEV_SIGNAL)
-        return -EINVAL;
-    if (ev && ev->sigev_notify == SIGEV_SIGNAL &&
-        (ev->sigev_signo < 1 || ev->sigev_signo > SIG_COUNT))
-        return -EINVAL;
-    int err = queue_of(t, fd, 0, &f);
+    int err = ev ? notify_check(ev) : 0;
+    if (!err && ev && ev->sigev_notify == SIGEV_THREAD)
+        err = notify_thread(t, ev, &th);
     if (err)
         return err;
-    err = notify_set(t, f, ev);
-    file_put(f);
+    err = queue_of(t, fd, 0, &f);
+    if (!err) {
+        if (ev)
+            err = notify_set(t, f, ev, &th);
+        else
+            notify_drop(f->priv, t->process->pid, NULL);
+        file_put(f);
+    }
+    if (th.file)
+        file_put(th.file);
     return err;
 }
 

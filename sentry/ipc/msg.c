@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MSG_MAX_SIZE  8192
-#define MSG_MAX_BYTES 16384
 #ifndef MSG_COPY
 #define MSG_COPY 040000
 #endif
@@ -47,7 +45,12 @@ static void msg_destroy(struct ipc_object *o)
 }
 
 struct ipc_table g_msg_table = {
-    .lock = LOCK_INITIALIZER(LR_IPC), .kind = IPC_MSG_KIND, .destroy = msg_destroy};
+    .lock = LOCK_INITIALIZER(LR_IPC),
+    .kind = IPC_MSG_KIND,
+    .max = &g_ipc_limits.msg_count,
+    .next_id = &g_ipc_limits.msg_next,
+    .destroy = msg_destroy,
+};
 
 static int64_t now_seconds(void)
 {
@@ -61,7 +64,7 @@ static int msg_create(struct task *t, void *arg, struct ipc_object **out)
         return -ENOMEM;
     waitq_init(&q->wq);
     list_init(&q->messages);
-    q->max_bytes = MSG_MAX_BYTES;
+    q->max_bytes = ipc_limit(&g_ipc_limits.msg_queue_bytes);
     q->change_time = now_seconds();
     *out = &q->obj;
     return 0;
@@ -93,7 +96,7 @@ static struct msg_queue *msg_find_get(int id, int *err)
 static int msg_import(struct task *t, struct uaddr msgp, uint64_t size, struct msg **out)
 {
     int64_t type;
-    if (size > MSG_MAX_SIZE)
+    if (size > (uint64_t)ipc_limit(&g_ipc_limits.msg_max))
         return -EINVAL;
     if (uaccess_read_obj(t->mm, &type, msgp))
         return -EFAULT;
@@ -309,13 +312,14 @@ static int64_t ctl_stat(struct task *t, int id, int cmd, struct uaddr buf)
 
 static int64_t ctl_info(struct task *t, int cmd, struct uaddr buf)
 {
-    struct msginfo info = {.msgpool = 512000,
-                           .msgmap = MSG_MAX_BYTES,
-                           .msgmax = MSG_MAX_SIZE,
-                           .msgmnb = MSG_MAX_BYTES,
-                           .msgmni = IPC_TABLE_MAX,
+    const struct ipc_limits *l = &g_ipc_limits;
+    struct msginfo info = {.msgpool = ipc_limit(&l->msg_count) * ipc_limit(&l->msg_queue_bytes) / 1024,
+                           .msgmap = ipc_limit(&l->msg_queue_bytes),
+                           .msgmax = ipc_limit(&l->msg_max),
+                           .msgmnb = ipc_limit(&l->msg_queue_bytes),
+                           .msgmni = ipc_limit(&l->msg_count),
                            .msgssz = 16,
-                           .msgtql = MSG_MAX_BYTES,
+                           .msgtql = ipc_limit(&l->msg_queue_bytes),
                            .msgseg = 0xffff};
     int64_t ret;
     {
@@ -347,7 +351,8 @@ static int64_t ctl_set(struct task *t, int id, struct uaddr buf)
     struct msg_queue *q = msg_find_locked(id, &err);
     if (!q || (err = ipc_owner(t, &q->obj)))
         return err;
-    if (ds.msg_qbytes > MSG_MAX_BYTES && !cred_has_cap(t->cred, CAP_SYS_RESOURCE))
+    if (ds.msg_qbytes > (uint64_t)ipc_limit(&g_ipc_limits.msg_queue_bytes) &&
+        !cred_has_cap(t->cred, CAP_SYS_RESOURCE))
         return -EPERM;
     err = ipc_perm_set_locked(t, &q->obj, &ds.msg_perm);
     if (err)

@@ -13,9 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SEM_MAX_PER_SET 32000
-#define SEM_MAX_VALUE   32767
-#define SEM_MAX_OPS     500
+#define SEM_MAX_VALUE 32767
+/* One call may hold so many operations whatever SEMOPM says: they are on the stack. */
+#define SEM_OPS_ROOM 500
 
 struct sem {
     int value;             /* lock: table */
@@ -53,11 +53,27 @@ static void sem_destroy(struct ipc_object *o)
 }
 
 struct ipc_table g_sem_table = {
-    .lock = LOCK_INITIALIZER(LR_IPC), .kind = IPC_SEM_KIND, .destroy = sem_destroy};
+    .lock = LOCK_INITIALIZER(LR_IPC),
+    .kind = IPC_SEM_KIND,
+    .max = &g_ipc_limits.sem[3],
+    .next_id = &g_ipc_limits.sem_next,
+    .destroy = sem_destroy,
+};
 
 static int64_t now_seconds(void)
 {
     return time_realtime() / NSEC_PER_SEC;
+}
+
+/* All semaphores of the namespace: SEMMNS. */
+static int64_t sem_total_locked(void)
+{
+    const struct ipc_ids *ids = ipc_ids(&g_sem_table);
+    int64_t sum = 0;
+    for (unsigned i = 0; i < ids->capacity; i++)
+        if (ids->slots[i])
+            sum += container_of(ids->slots[i], struct sem_set, obj)->count;
+    return sum;
 }
 
 static int sem_create(struct task *t, void *arg, struct ipc_object **out)
@@ -65,6 +81,8 @@ static int sem_create(struct task *t, void *arg, struct ipc_object **out)
     int count = *(int *)arg;
     if (count <= 0)
         return -EINVAL;
+    if (sem_total_locked() + count > ipc_limit(&g_ipc_limits.sem[1]))
+        return -ENOSPC;
     struct sem_set *s = calloc(1, sizeof(*s) + count * sizeof(s->sems[0]));
     if (!s)
         return -ENOMEM;
@@ -83,7 +101,7 @@ static int sem_check_existing(struct ipc_object *o, void *arg)
 
 int64_t sem_get(struct task *t, int key, int count, int flags)
 {
-    if (count < 0 || count > SEM_MAX_PER_SET)
+    if (count < 0 || count > ipc_limit(&g_ipc_limits.sem[0]))
         return -EINVAL;
     return ipc_get(&g_sem_table, t, key, flags, sem_create, sem_check_existing, &count);
 }
@@ -240,9 +258,9 @@ int64_t sem_op(struct task *t, int id, const struct sembuf *ops, unsigned count,
 {
     if (count == 0)
         return -EINVAL;
-    if (count > SEM_MAX_OPS)
+    if (count > ipc_limit(&g_ipc_limits.sem[2]) || count > SEM_OPS_ROOM)
         return -E2BIG;
-    int err, values[SEM_MAX_OPS];
+    int err, values[SEM_OPS_ROOM];
     struct sem_call c = {.t = t, .ops = ops, .count = count, .values = values};
     {
         LOCK_GUARD(&g_sem_table.lock);
@@ -290,13 +308,14 @@ static int64_t ctl_stat(struct task *t, int id, int cmd, uint64_t arg)
 
 static int64_t ctl_info(struct task *t, int cmd, uint64_t arg)
 {
-    struct seminfo info = {.semmap = SEM_MAX_PER_SET,
-                           .semmni = IPC_TABLE_MAX,
-                           .semmns = 1024000000,
-                           .semmnu = 1024000000,
-                           .semmsl = SEM_MAX_PER_SET,
-                           .semopm = SEM_MAX_OPS,
-                           .semume = SEM_MAX_OPS,
+    const int64_t *l = g_ipc_limits.sem;
+    struct seminfo info = {.semmap = ipc_limit(&l[1]),
+                           .semmni = ipc_limit(&l[3]),
+                           .semmns = ipc_limit(&l[1]),
+                           .semmnu = ipc_limit(&l[1]),
+                           .semmsl = ipc_limit(&l[0]),
+                           .semopm = ipc_limit(&l[2]),
+                           .semume = ipc_limit(&l[2]),
                            .semusz = 20,
                            .semvmx = SEM_MAX_VALUE,
                            .semaem = SEM_MAX_VALUE};
@@ -423,12 +442,19 @@ static int64_t ctl_setall(struct task *t, int id, uint64_t arg)
 static int64_t ctl_one(struct task *t, int id, int num, int cmd, int value)
 {
     int err;
+    bool set = cmd == SETVAL;
+    if (set && (value < 0 || value > SEM_MAX_VALUE))
+        return -ERANGE;
     LOCK_GUARD(&g_sem_table.lock);
     struct sem_set *s = sem_find_locked(id, &err);
-    if (!s || (err = ipc_access(t, &s->obj, cmd == SETVAL ? 2 : 4)))
+    if (!s)
         return err;
-    if (num < 0 || num >= (int)s->count)
+    bool bad = num < 0 || num >= (int)s->count;
+    if (set && bad)
         return -EINVAL;
+    err = ipc_access(t, &s->obj, set ? 2 : 4);
+    if (err || bad)
+        return err ? err : -EINVAL;
     struct sem *sem = &s->sems[num];
     switch (cmd) {
     case GETVAL:
@@ -440,8 +466,6 @@ static int64_t ctl_one(struct task *t, int id, int num, int cmd, int value)
     case GETZCNT:
         return sem->waiting_zero;
     default: /* SETVAL */
-        if (value < 0 || value > SEM_MAX_VALUE)
-            return -ERANGE;
         assign_locked(t, s, num, value);
         s->ctime = now_seconds();
         waitq_wake(&s->wq, ~0u);

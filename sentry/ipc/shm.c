@@ -18,7 +18,6 @@
 #include <sys/mman.h>
 
 #define SHM_MAX_SIZE (UINT64_C(1) << 40)
-#define SHM_MAX_ALL  (UINT64_MAX - (1 << 24)) /* Linux's default SHMMAX and SHMALL */
 #ifndef SHM_DEST
 #define SHM_DEST   01000
 #define SHM_LOCKED 02000
@@ -42,7 +41,12 @@ static void shm_destroy(struct ipc_object *o)
 }
 
 struct ipc_table g_shm_table = {
-    .lock = LOCK_INITIALIZER(LR_IPC), .kind = IPC_SHM_KIND, .destroy = shm_destroy};
+    .lock = LOCK_INITIALIZER(LR_IPC),
+    .kind = IPC_SHM_KIND,
+    .max = &g_ipc_limits.shm_count,
+    .next_id = &g_ipc_limits.shm_next,
+    .destroy = shm_destroy,
+};
 
 static int64_t now_seconds(void)
 {
@@ -63,11 +67,45 @@ static int shm_backing(struct mappable *m, uint64_t offset, unsigned access, str
 
 static const struct mappable_ops g_shm_mappable_ops = {.backing = shm_backing};
 
+struct shm_wish {
+    uint64_t size;
+    int flags;
+};
+
+/* All pages of the namespace's segments: SHMALL. */
+static uint64_t shm_pages_locked(void)
+{
+    const struct ipc_ids *ids = ipc_ids(&g_shm_table);
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < ids->capacity; i++)
+        if (ids->slots[i])
+            sum += container_of(ids->slots[i], struct shm_segment, obj)->pages_size / RF_PAGE_SIZE;
+    return sum;
+}
+
+/* There are no huge pages; who may have them is told so. */
+static int shm_huge(struct task *t, int flags)
+{
+    int log = (unsigned)flags >> 26 & 0x3f;
+    if (log && log != 21 && log != 30)
+        return -EINVAL;
+    bool may = cred_has_cap(t->cred, CAP_IPC_LOCK) || cred_in_group(t->cred, 0);
+    return may ? -ENOMEM : -EPERM;
+}
+
 static int shm_create(struct task *t, void *arg, struct ipc_object **out)
 {
-    uint64_t size = *(uint64_t *)arg, rounded;
-    if (size == 0 || size > SHM_MAX_SIZE || !page_up(size, &rounded))
+    const struct shm_wish *wish = arg;
+    uint64_t size = wish->size, rounded;
+    if (size == 0 || size > (uint64_t)ipc_limit(&g_ipc_limits.shm_max))
         return -EINVAL;
+    if (!page_up(size, &rounded) || shm_pages_locked() + rounded / RF_PAGE_SIZE >
+                                        (uint64_t)ipc_limit(&g_ipc_limits.shm_all))
+        return -ENOSPC;
+    if (size > SHM_MAX_SIZE)
+        return -ENOMEM;
+    if (wish->flags & SHM_HUGETLB)
+        return shm_huge(t, wish->flags);
     struct shm_segment *s = calloc(1, sizeof(*s));
     if (!s)
         return -ENOMEM;
@@ -87,14 +125,13 @@ static int shm_create(struct task *t, void *arg, struct ipc_object **out)
 
 static int shm_check_existing(struct ipc_object *o, void *arg)
 {
-    return *(uint64_t *)arg > container_of(o, struct shm_segment, obj)->size ? -EINVAL : 0;
+    return ((struct shm_wish *)arg)->size > container_of(o, struct shm_segment, obj)->size ? -EINVAL : 0;
 }
 
 int64_t shm_get(struct task *t, int key, uint64_t size, int flags)
 {
-    if ((flags & SHM_HUGETLB) && !cred_has_cap(t->cred, CAP_IPC_LOCK))
-        return -EPERM;
-    return ipc_get(&g_shm_table, t, key, flags, shm_create, shm_check_existing, &size);
+    struct shm_wish wish = {size, flags};
+    return ipc_get(&g_shm_table, t, key, flags, shm_create, shm_check_existing, &wish);
 }
 
 /* ---- attachments
@@ -282,11 +319,11 @@ static int64_t ctl_stat(struct task *t, int id, int cmd, struct uaddr buf)
 
 static int64_t ctl_limits(struct task *t, struct uaddr buf)
 {
-    struct shminfo64 info = {.shmmax = SHM_MAX_ALL,
+    struct shminfo64 info = {.shmmax = ipc_limit(&g_ipc_limits.shm_max),
                              .shmmin = 1,
-                             .shmmni = IPC_TABLE_MAX,
-                             .shmseg = IPC_TABLE_MAX,
-                             .shmall = SHM_MAX_ALL};
+                             .shmmni = ipc_limit(&g_ipc_limits.shm_count),
+                             .shmseg = ipc_limit(&g_ipc_limits.shm_count),
+                             .shmall = ipc_limit(&g_ipc_limits.shm_all)};
     lock_acquire(&g_shm_table.lock);
     int64_t ret = ipc_ids(&g_shm_table)->max_index;
     lock_release(&g_shm_table.lock);

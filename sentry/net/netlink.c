@@ -175,6 +175,25 @@ static int queue_reply(struct socket *s, const struct reply *r)
     return dgram_queue(s, p) ? -ENOBUFS : 0;
 }
 
+/* ---- for other rooms
+ * -------------------------------------------------------------------------------------- */
+
+int net_netlink_of(struct task *t, int fd, struct file **f, struct socket **out)
+{
+    int err = net_socket_of(t, fd, f, out);
+    if (err || (*out)->family == &g_family_netlink)
+        return err;
+    file_put(*f);
+    return -EINVAL;
+}
+
+void net_netlink_push(struct socket *s, const void *data, size_t size)
+{
+    struct reply r = {.size = MIN(size, sizeof(r.buf))};
+    memcpy(r.buf, data, r.size);
+    (void)queue_reply(s, &r);
+}
+
 /* ---- sending
  * ------------------------------------------------------------------------------------------- */
 

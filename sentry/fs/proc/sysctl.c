@@ -3,6 +3,7 @@
 #include "fs/proc/proc_priv.h"
 
 #include "base/host.h"
+#include "ipc/ipc.h"
 #include "kernel/kernel.h"
 
 #include <ctype.h>
@@ -37,6 +38,51 @@ static int write_number(const struct proc_ctx *c, char *text, size_t size)
     if (end == text || *end || errno || v < n->min || v > n->max)
         return -EINVAL;
     __atomic_store_n(&n->value, v, __ATOMIC_RELAXED);
+    return 0;
+}
+
+static int show_unsigned(struct pbuf *b, const struct proc_ctx *c)
+{
+    const struct knob *k = c->e->data;
+    pb_printf(b, "%llu\n", (unsigned long long)__atomic_load_n(k->at, __ATOMIC_RELAXED));
+    return 0;
+}
+
+static int write_unsigned(const struct proc_ctx *c, char *text, size_t size)
+{
+    const struct knob *k = c->e->data;
+    char *end;
+    errno = 0;
+    unsigned long long v = strtoull(text, &end, 0);
+    while (isspace((unsigned char)*end))
+        end++;
+    if (end == text || *end || errno || *text == '-')
+        return -EINVAL;
+    __atomic_store_n(k->at, (int64_t)v, __ATOMIC_RELAXED);
+    return 0;
+}
+
+/* SEMMSL, SEMMNS, SEMOPM, SEMMNI; fewer than four leave the rest. */
+static int show_sem(struct pbuf *b, const struct proc_ctx *c)
+{
+    const int64_t *l = g_ipc_limits.sem;
+    pb_printf(b, "%lld\t%lld\t%lld\t%lld\n", (long long)ipc_limit(&l[0]),
+              (long long)ipc_limit(&l[1]), (long long)ipc_limit(&l[2]),
+              (long long)ipc_limit(&l[3]));
+    return 0;
+}
+
+static int write_sem(const struct proc_ctx *c, char *text, size_t size)
+{
+    long long v[4];
+    int n = sscanf(text, "%lld %lld %lld %lld", &v[0], &v[1], &v[2], &v[3]);
+    if (n < 1)
+        return -EINVAL;
+    for (int i = 0; i < n; i++)
+        if (v[i] < 0 || v[i] > (i == 3 ? 32768 : INT32_MAX))
+            return -EINVAL;
+    for (int i = 0; i < n; i++)
+        __atomic_store_n(&g_ipc_limits.sem[i], v[i], __ATOMIC_RELAXED);
     return 0;
 }
 
@@ -183,6 +229,14 @@ static int write_core_uses_pid(const struct proc_ctx *c, char *text, size_t size
             (v), (lo), (hi)                                                                        \
         }                                                                                          \
     }
+#define KNOB_UNSIGNED(n, var)                                                                      \
+    {                                                                                              \
+        .name = (n), .mode = S_IFREG | 0644, .show = show_unsigned, .write = write_unsigned,       \
+        .data = &(struct knob)                                                                     \
+        {                                                                                          \
+            &(var), 0, 0                                                                           \
+        }                                                                                          \
+    }
 #define KNOB(n, var, lo, hi)                                                                       \
     {                                                                                              \
         .name = (n), .mode = S_IFREG | 0644, .show = show_knob, .write = write_knob,               \
@@ -260,14 +314,17 @@ static const struct proc_entry g_kernel_entries[] = {
     NUM("sysrq", 0, 0, 511),
     NUM("tainted", 0, 0, INT32_MAX),
     TEXT("printk", "4\t4\t1\t7"),
-    NUM("msgmax", 8192, 0, INT32_MAX),
-    NUM("msgmnb", 16384, 0, INT32_MAX),
-    NUM("msgmni", 32000, 0, 32768),
-    TEXT_RW("sem", "32000\t1024000000\t500\t32000"),
-    NUM("shmmax", 0x7ffffffffeffffff, 0, INT64_MAX),
-    NUM("shmall", 0x7fffffffff, 0, INT64_MAX),
-    NUM("shmmni", 4096, 0, 32768),
-    NUM("shm_rmid_forced", 0, 0, 1),
+    KNOB("msgmax", g_ipc_limits.msg_max, 0, INT32_MAX),
+    KNOB("msgmnb", g_ipc_limits.msg_queue_bytes, 0, INT32_MAX),
+    KNOB("msgmni", g_ipc_limits.msg_count, 0, 32768),
+    KNOB("msg_next_id", g_ipc_limits.msg_next, -1, INT32_MAX),
+    {.name = "sem", .mode = S_IFREG | 0644, .show = show_sem, .write = write_sem},
+    KNOB("sem_next_id", g_ipc_limits.sem_next, -1, INT32_MAX),
+    KNOB_UNSIGNED("shmmax", g_ipc_limits.shm_max),
+    KNOB_UNSIGNED("shmall", g_ipc_limits.shm_all),
+    KNOB("shmmni", g_ipc_limits.shm_count, 0, 32768),
+    KNOB("shm_next_id", g_ipc_limits.shm_next, -1, INT32_MAX),
+    KNOB("shm_rmid_forced", g_ipc_limits.shm_rmid_forced, 0, 1),
     NUM("hung_task_timeout_secs", 120, 0, INT32_MAX),
     {0},
 };
@@ -305,9 +362,12 @@ static const struct proc_entry g_fanotify[] = {
     {0},
 };
 static const struct proc_entry g_mqueue[] = {
-    NUM("msg_default", 10, 1, 65536),           NUM("msg_max", 10, 1, 65536),
-    NUM("msgsize_default", 8192, 128, 1 << 24), NUM("msgsize_max", 8192, 128, 1 << 24),
-    NUM("queues_max", 256, 0, 65536),           {0},
+    KNOB("msg_default", g_ipc_limits.mq_default_messages, 1, 65536),
+    KNOB("msg_max", g_ipc_limits.mq_messages, 1, 65536),
+    KNOB("msgsize_default", g_ipc_limits.mq_default_size, 128, 1 << 24),
+    KNOB("msgsize_max", g_ipc_limits.mq_size, 128, 1 << 24),
+    KNOB("queues_max", g_ipc_limits.mq_queues, 0, INT32_MAX),
+    {0},
 };
 static const struct proc_entry g_epoll[] = {NUM("max_user_watches", 402653, 0, INT32_MAX), {0}};
 

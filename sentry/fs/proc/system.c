@@ -350,7 +350,7 @@ static int show_shm(struct pbuf *b, const struct proc_ctx *c)
         b, 2,
         "       key      shmid perms                  size  cpid  lpid nattch   uid   "
         "gid  cuid  cgid      atime      dtime      ctime                   rss          "
-        "         swap\n");
+        "        swap\n");
 }
 
 static const struct proc_entry g_sysvipc[] = {
