@@ -126,6 +126,11 @@ static int advise_wipeonfork(struct mm *mm, struct vma *v, uint64_t lo, uint64_t
     return change_flags(mm, v, lo, hi, arg);
 }
 
+static int advise_keeponfork(struct mm *mm, struct vma *v, uint64_t lo, uint64_t hi, uint64_t arg)
+{
+    return v->flags & VMA_DROPPABLE ? -EINVAL : change_flags(mm, v, lo, hi, arg);
+}
+
 static int advise_pageout(struct mm *mm, struct vma *v, uint64_t lo, uint64_t hi, uint64_t arg)
 {
     return v->flags & VMA_LOCKED ? -EINVAL : 0;
@@ -159,7 +164,7 @@ static const struct advice g_advices[] = {
     {MADV_DONTDUMP, change_flags, FLAG_CHANGE(VMA_DONTDUMP, 0)},
     {MADV_DODUMP, change_flags, FLAG_CHANGE(0, VMA_DONTDUMP)},
     {MADV_WIPEONFORK, advise_wipeonfork, FLAG_CHANGE(VMA_WIPEONFORK, 0)},
-    {MADV_KEEPONFORK, change_flags, FLAG_CHANGE(0, VMA_WIPEONFORK)},
+    {MADV_KEEPONFORK, advise_keeponfork, FLAG_CHANGE(0, VMA_WIPEONFORK)},
     {MADV_COLD, advise_pageout, 0},
     {MADV_PAGEOUT, advise_pageout, 0},
     {MADV_GUARD_INSTALL, advise_guard, 0},
@@ -373,6 +378,9 @@ int mm_msync(struct mm *mm, uint64_t addr, uint64_t size, int flags)
 {
     if (flags & ~(MS_ASYNC | MS_INVALIDATE | MS_SYNC) || (flags & MS_ASYNC && flags & MS_SYNC))
         return -EINVAL;
+    if (page_offset(addr))
+        return -EINVAL;
+    size = (size + RF_PAGE_SIZE - 1) & RF_PAGE_MASK; /* wraps, as Linux's */
     int r = check_range(mm, addr, &size, -ENOMEM);
     if (r)
         return r > 0 ? 0 : r;
@@ -424,13 +432,29 @@ int mm_mincore(struct mm *mm, uint64_t addr, uint64_t size, uint8_t *vec)
 
 #define LOCK_BITS (VMA_LOCKED | VMA_LOCKONFAULT)
 
+static int lock_part(struct mm *mm, struct vma *v, uint64_t lo, uint64_t hi, uint64_t arg)
+{
+    return v->flags & VMA_DROPPABLE ? 0 : change_flags(mm, v, lo, hi, arg);
+}
+
+/* Bytes of [start, end) that are locked already: they do not count twice. */
+static uint64_t locked_bytes(struct mm *mm, uint64_t start, uint64_t end)
+{
+    uint64_t sum = 0;
+    for (struct vma *v = vma_above(mm, start); v && v->start < end; v = vma_next(v))
+        if (v->flags & VMA_LOCKED)
+            sum += MIN(end, v->end) - MAX(start, v->start);
+    return sum;
+}
+
 int mm_mlock(struct mm *mm, uint64_t addr, uint64_t size, bool lock, bool onfault)
 {
     struct list dead = LIST_INIT(dead);
     uint64_t start = page_down(addr), end, sum;
-    if (!add_u64(addr, size, &end) || !page_up(end, &end))
-        return lock ? -EINVAL : -EINVAL;
-    if (start == end || !size)
+    size = (size + page_offset(addr) + RF_PAGE_SIZE - 1) & RF_PAGE_MASK; /* wraps, as Linux's */
+    if (!add_u64(start, size, &end))
+        return -EINVAL;
+    if (!size)
         return 0;
     if (!mm_range_ok(mm, start, end - start))
         return -ENOMEM;
@@ -438,11 +462,12 @@ int mm_mlock(struct mm *mm, uint64_t addr, uint64_t size, bool lock, bool onfaul
     int r = 0;
     if (lock && !mm->limits.memlock)
         r = -EPERM;
-    else if (lock && (!add_u64(mm->locked, end - start, &sum) || sum > mm->limits.memlock))
+    else if (lock && (!add_u64(mm->locked, end - start, &sum) || sum > mm->limits.memlock) &&
+             sum - locked_bytes(mm, start, end) > mm->limits.memlock)
         r = -ENOMEM;
     unsigned set = !lock ? 0 : onfault ? LOCK_BITS : VMA_LOCKED;
     if (!r)
-        r = each_part(mm, start, end, change_flags, FLAG_CHANGE(set, LOCK_BITS));
+        r = each_part(mm, start, end, lock_part, FLAG_CHANGE(set, LOCK_BITS));
     vma_merge_range(mm, start, end, &dead);
     if (!r && lock && !onfault && fault_populate(mm, start, end, /*write=*/true))
         r = 0; /* pages beyond a file's end cannot be there; Linux says nothing either */
@@ -453,7 +478,7 @@ int mm_mlock(struct mm *mm, uint64_t addr, uint64_t size, bool lock, bool onfaul
 
 static void lock_everything(struct mm *mm, unsigned set, struct list *dead)
 {
-    (void)each_part(mm, 0, mm->platform->va_end, change_flags, FLAG_CHANGE(set, LOCK_BITS));
+    (void)each_part(mm, 0, mm->platform->va_end, lock_part, FLAG_CHANGE(set, LOCK_BITS));
     vma_merge_range(mm, 0, mm->platform->va_end, dead);
     if ((set & LOCK_BITS) != VMA_LOCKED)
         return;

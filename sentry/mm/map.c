@@ -32,9 +32,8 @@ int mm_may_expand(struct mm *mm, uint64_t size, unsigned prot, unsigned vma_flag
     if (is_data(prot, vma_flags) &&
         (!add_u64(mm->data, size, &sum) || sum > mm->limits.data))
         return -ENOMEM;
-    /* The heuristic overcommit of Linux: refuse only what can never fit. */
-    if (prot & PROT_WRITE && !(vma_flags & (VMA_SHARED | VMA_NORESERVE)) &&
-        size > memfile_total())
+    if (prot & PROT_WRITE && !(vma_flags & VMA_SHARED) &&
+        mm_may_commit(size, vma_flags & VMA_NORESERVE))
         return -ENOMEM;
     if (vma_flags & VMA_LOCKED && mm->locked + size > mm->limits.memlock)
         return -EAGAIN;
@@ -116,14 +115,21 @@ int mm_munmap(struct mm *mm, uint64_t addr, uint64_t size)
 static int check_flags(const struct mm_map *m)
 {
     unsigned type = m->flags & MAP_TYPE;
-    if (type != MAP_SHARED && type != MAP_PRIVATE && !(type == MAP_SHARED_VALIDATE && m->file))
+    if (type != MAP_SHARED && type != MAP_PRIVATE && !(type == MAP_SHARED_VALIDATE && m->file) &&
+        !(type == MAP_DROPPABLE && !m->file))
         return -EINVAL;
+    if (type == MAP_DROPPABLE && m->flags & (MAP_LOCKED | MAP_GROWSDOWN))
+        return -EINVAL;
+    if (m->file && type == MAP_SHARED && m->flags & MAP_SYNC)
+        return -EOPNOTSUPP;
     if (type == MAP_SHARED_VALIDATE && m->flags & ~(MAP_LEGACY_MASK | MAP_SHARED_VALIDATE))
         return -EOPNOTSUPP;
     if (m->flags & MAP_GROWSDOWN && (m->file || type != MAP_PRIVATE))
         return -EINVAL;
-    if (m->flags & MAP_HUGETLB) /* there are no huge pages */
-        return m->file ? -EINVAL : -ENOMEM;
+    if (m->flags & MAP_HUGETLB) { /* there are no huge pages, but there could be of 2 MiB and 1 GiB */
+        unsigned log = m->flags >> MAP_HUGE_SHIFT & MAP_HUGE_MASK;
+        return m->file || (log && log != 21 && log != 30) ? -EINVAL : -ENOMEM;
+    }
     return 0;
 }
 
@@ -188,7 +194,9 @@ static int vma_build(struct mm *mm, const struct mm_map *m, uint64_t size, struc
     v->prot = m->prot & (PROT_READ | PROT_WRITE | PROT_EXEC);
     v->flags = VMA_MAYREAD | VMA_MAYWRITE | VMA_MAYEXEC;
     v->name = m->name;
-    if ((m->flags & MAP_TYPE) != MAP_PRIVATE)
+    if ((m->flags & MAP_TYPE) == MAP_DROPPABLE)
+        v->flags |= VMA_DROPPABLE | VMA_WIPEONFORK | VMA_NORESERVE | VMA_DONTDUMP;
+    else if ((m->flags & MAP_TYPE) != MAP_PRIVATE)
         v->flags |= VMA_SHARED;
     if (m->flags & MAP_GROWSDOWN)
         v->flags |= VMA_GROWSDOWN;
@@ -268,6 +276,8 @@ static uint64_t mapped_bytes(struct mm *mm, uint64_t start, uint64_t end)
 static int check_growth(struct mm *mm, const struct mm_map *m, const struct vma *v, uint64_t size)
 {
     int r = mm_may_expand(mm, size, v->prot, v->flags);
+    if (!r && v->map && mappable_is_anon_shared(v->map))
+        r = mm_may_commit(size, v->flags & VMA_NORESERVE);
     if (r != -ENOMEM || !(m->flags & MAP_FIXED) || !mm_range_ok(mm, m->addr, size))
         return r;
     return mm_may_expand(mm, size - mapped_bytes(mm, m->addr, m->addr + size), v->prot, v->flags);
@@ -277,9 +287,12 @@ static int mmap_locked(struct mm *mm, const struct mm_map *m, struct vma *v, str
                        uint64_t *va)
 {
     uint64_t size = v->end;
-    v->flags |= mm->lock_future;
+    if (m->flags & MAP_LOCKED && !mm->limits.memlock)
+        return -EPERM;
+    if (!(v->flags & VMA_DROPPABLE))
+        v->flags |= mm->lock_future;
     int r = check_growth(mm, m, v, size);
-    if (!r && mm->vma_count >= MM_MAP_COUNT_MAX)
+    if (!r && mm->vma_count >= mm_map_count_max())
         r = -ENOMEM;
     if (!r && m->flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) {
         *va = m->addr;
@@ -451,7 +464,7 @@ static bool brk_grow(struct mm *mm, uint64_t from, uint64_t to, struct list *dea
     uint64_t guard;
     if (!add_u64(to, RF_PAGE_SIZE, &guard) || !mm_range_ok(mm, from, guard - from) ||
         !vma_range_free(mm, from, guard, /*with_guard=*/true) ||
-        mm->vma_count >= MM_MAP_COUNT_MAX)
+        mm->vma_count >= mm_map_count_max())
         return false;
     unsigned flags = VMA_MAYREAD | VMA_MAYWRITE | VMA_MAYEXEC | mm->lock_future;
     if (mm_may_expand(mm, to - from, PROT_READ | PROT_WRITE, flags))

@@ -184,6 +184,15 @@ struct mm_usage {
 };
 void mm_usage_get(struct mm *mm, struct mm_usage *out);
 
+/* /proc/sys/vm. Atomic. */
+struct mm_knobs {
+    int64_t overcommit_memory, overcommit_ratio, overcommit_kbytes, max_map_count;
+    int64_t unprivileged_userfaultfd;
+};
+extern struct mm_knobs g_mm_knobs;
+uint64_t mm_committed(void); /* bytes that all address spaces may come to need */
+uint64_t mm_commit_limit(void);
+
 /* Limits consulted on every growth; set at exec and by prlimit. Bytes; UINT64_MAX = none. memlock
  * is UINT64_MAX for holders of CAP_IPC_LOCK. */
 struct mm_limits {

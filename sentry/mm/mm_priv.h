@@ -108,6 +108,7 @@ enum { /* vma.flags */
        VMA_LOCKONFAULT = 4096,
        VMA_FRAMES = 8192, /* frames of the memory file have been mapped through its mappable */
        VMA_SEALED = 16384, /* mseal(2) */
+       VMA_DROPPABLE = 65536, /* MAP_DROPPABLE: wiped on fork, never locked */
        VMA_GUARD = 32768,  /* MADV_GUARD_INSTALL: mapped, but any access is a fault */
 };
 
@@ -127,7 +128,6 @@ struct vma {
 
 #define MM_AUXV_WORDS    64
 #define MM_LDT_ENTRIES   8192
-#define MM_MAP_COUNT_MAX 65530
 #define MM_MMAP_MIN_ADDR 65536ull
 #define MM_STACK_GUARD   (256 * RF_PAGE_SIZE)
 #define MM_CHUNK         (2ull << 20) /* frames allocated around an anonymous fault */
@@ -214,6 +214,15 @@ void mm_unmap_platform(struct mm *mm, uint64_t va, uint64_t end);
 /* reclaim.c: give back frames of mm that were allocated around faults and never touched. False if
  * there were none. */
 bool mm_reclaim(struct mm *mm);
+
+/* commit.c */
+/* May a mapping that counts (private and writable, or shared memory without a file) grow by size? */
+int mm_may_commit(uint64_t size, bool noreserve);
+void mm_commit_add(uint64_t size); /* wraps: negative sizes take away */
+static inline unsigned mm_map_count_max(void)
+{
+    return __atomic_load_n(&g_mm_knobs.max_map_count, __ATOMIC_RELAXED);
+}
 
 /* map.c */
 /* Unmap whole VMAs in [start, end) into dead; the caller frees them after unlocking. next: the VMA

@@ -35,7 +35,7 @@ static int check_target(const struct remap *r)
         return -EINVAL;
     if (r->flags & MREMAP_FIXED && r->new_addr < MM_MMAP_MIN_ADDR)
         return -EPERM;
-    return r->mm->vma_count + 2 >= MM_MAP_COUNT_MAX - 3 ? -ENOMEM : 0;
+    return r->mm->vma_count + 2 >= mm_map_count_max() - 3 ? -ENOMEM : 0;
 }
 
 /* May the VMA at addr become new_size long? */
@@ -214,7 +214,7 @@ static int remap_pages_locked(struct mm *mm, uint64_t addr, uint64_t end, uint64
     struct vma *v = vma_find(mm, addr), *n;
     if (!v || !vma_shared(v) || !v->map || !one_object(mm, v, end))
         return -EINVAL;
-    if (mm->vma_count + 2 >= MM_MAP_COUNT_MAX)
+    if (mm->vma_count + 2 >= mm_map_count_max())
         return -ENOMEM;
     int r = vma_dup(mm, v, addr, end, &n);
     if (r)

@@ -121,6 +121,8 @@ static void vma_account(struct mm *mm, const struct vma *v, uint64_t size)
     mm->vm_peak = MAX(mm->vm_peak, mm->vm_size);
     if (v->flags & VMA_LOCKED)
         mm->locked += size;
+    if (vma_shared(v) ? v->map && mappable_is_anon_shared(v->map) : v->prot & PROT_WRITE)
+        mm_commit_add(size);
     if (v->flags & VMA_GROWSDOWN)
         mm->stack += size;
     else if (v->prot & PROT_WRITE && !vma_shared(v))
@@ -170,7 +172,7 @@ void vma_resize(struct mm *mm, struct vma *v, uint64_t start, uint64_t end)
 static int vma_split(struct mm *mm, struct vma *v, uint64_t at)
 {
     struct vma *n;
-    if (mm->vma_count >= MM_MAP_COUNT_MAX)
+    if (mm->vma_count >= mm_map_count_max())
         return -ENOMEM;
     int r = vma_dup(mm, v, at, v->end, &n);
     if (r)

@@ -6,6 +6,7 @@
 #include <linux/mempolicy.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/uio.h>
 
 #define PAGE 4096ul
@@ -276,6 +277,56 @@ static void remap_pages(void)
     CHECK_EQ(p[0], '2');
 }
 
+/* ---- limits ---- */
+
+static void droppable(void)
+{
+    char *p = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, 0x08 | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED)
+        SKIP("no MAP_DROPPABLE");
+    *p = 5;
+    IN_CHILD({ CHECK_EQ(*p, 0); });
+    OK(madvise(p, PAGE, MADV_WIPEONFORK));
+    CHECK_ERR(madvise(p, PAGE, MADV_KEEPONFORK), EINVAL);
+    OK(mlock(p, PAGE));
+    CHECK_ERR(mmap(NULL, PAGE, PROT_READ, 0x08 | MAP_ANONYMOUS | MAP_LOCKED, -1, 0), EINVAL);
+}
+
+static void memlock_limit(void)
+{
+    IN_CHILD({
+        struct rlimit lim = {4 * PAGE, 4 * PAGE};
+        OK(setrlimit(RLIMIT_MEMLOCK, &lim));
+        OK(setuid(1000));
+        char *p = pages(16);
+        CHECK_ERR(mlock(p, 5 * PAGE), ENOMEM);
+        OK(mlock(p, 4 * PAGE));
+        OK(mlock(p, 2 * PAGE)); /* counts once */
+        CHECK_ERR(mlock(p + 4 * PAGE, PAGE), ENOMEM);
+        OK(munlock(p, PAGE));
+        OK(mlock(p + 4 * PAGE, PAGE));
+        CHECK_ERR(mlockall(MCL_CURRENT), ENOMEM);
+        CHECK_ERR(mmap(NULL, 8 * PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_LOCKED, -1, 0),
+                  EAGAIN);
+        lim.rlim_cur = 0;
+        OK(setrlimit(RLIMIT_MEMLOCK, &lim));
+        CHECK_ERR(mlock(p, PAGE), EPERM);
+        CHECK_ERR(mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_LOCKED, -1, 0),
+                  EPERM);
+        OK(munlock(p, PAGE));
+    });
+    OK(mlock((void *)16, -PAGE)); /* the size wraps to nothing */
+    OK(msync((void *)PAGE, -1, MS_SYNC));
+}
+
+static void impossible_sizes(void)
+{
+    const int anon = MAP_PRIVATE | MAP_ANONYMOUS, rw = PROT_READ | PROT_WRITE;
+    CHECK_ERR(mmap(NULL, 1l << 46, rw, anon, -1, 0), ENOMEM);
+    CHECK_ERR(mmap(NULL, 2ul << 20, rw, anon | MAP_HUGETLB | 20 << 26, -1, 0), EINVAL);
+    CHECK_ERR(mmap(NULL, 2ul << 20, rw, anon | MAP_HUGETLB, -1, 0), ENOMEM);
+}
+
 /* ---- barriers, descriptors ---- */
 
 static void barriers(void)
@@ -330,4 +381,4 @@ static void local_descriptors(void)
 
 GUEST_MAIN(C(task_policy), C(policy_masks), C(policy_queries), C(bind_range),
            C(move_between_nodes), C(sealed_memory), C(guard_pages), C(advise_process),
-           C(remap_pages), C(barriers), C(local_descriptors))
+           C(remap_pages), C(droppable), C(memlock_limit), C(impossible_sizes), C(barriers), C(local_descriptors))

@@ -329,23 +329,68 @@ static const struct proc_entry g_kernel_entries[] = {
     {0},
 };
 
+/* What is written here is done at once; there is nothing to read. */
+#define TRIGGER(n)                                                                                 \
+    {                                                                                              \
+        .name = (n), .mode = S_IFREG | 0200, .show = show_text, .write = write_trigger,            \
+        .data = (char[]) { "" }                                                                    \
+    }
+
+static int write_trigger(const struct proc_ctx *c, char *text, size_t size)
+{
+    char *end;
+    long v = strtol(text, &end, 0);
+    return end == text || v < 1 || v > 4 ? -EINVAL : 0;
+}
+
 static const struct proc_entry g_vm_entries[] = {
-    NUM("overcommit_memory", 1, 0, 2),
-    NUM("overcommit_ratio", 50, 0, 100),
-    NUM("overcommit_kbytes", 0, 0, INT64_MAX),
-    NUM("max_map_count", 65530, 0, INT32_MAX),
-    NUM("mmap_min_addr", 65536, 0, INT32_MAX),
-    NUM("swappiness", 60, 0, 200),
-    NUM("dirty_ratio", 20, 0, 100),
+    NUM("admin_reserve_kbytes", 8192, 0, INT64_MAX),
+    TRIGGER("compact_memory"),
+    NUM("compact_unevictable_allowed", 1, 0, 1),
+    NUM("compaction_proactiveness", 20, 0, 100),
+    NUM("dirty_background_bytes", 0, 0, INT64_MAX),
     NUM("dirty_background_ratio", 10, 0, 100),
-    NUM("vfs_cache_pressure", 100, 0, INT32_MAX),
-    NUM("min_free_kbytes", 67584, 0, INT32_MAX),
-    NUM("nr_hugepages", 0, 0, 0),
-    NUM("panic_on_oom", 0, 0, 2),
-    NUM("oom_kill_allocating_task", 0, 0, 1),
-    NUM("zone_reclaim_mode", 0, 0, 7),
+    NUM("dirty_bytes", 0, 0, INT64_MAX),
+    NUM("dirty_expire_centisecs", 3000, 0, INT32_MAX),
+    NUM("dirty_ratio", 20, 0, 100),
+    NUM("dirty_writeback_centisecs", 500, 0, INT32_MAX),
+    NUM("dirtytime_expire_seconds", 43200, 0, INT32_MAX),
+    TRIGGER("drop_caches"),
+    NUM("extfrag_threshold", 500, 0, 1000),
+    NUM("hugetlb_optimize_vmemmap", 0, 0, 1),
+    NUM("hugetlb_shm_group", 0, 0, INT32_MAX),
+    NUM("laptop_mode", 0, 0, INT32_MAX),
     NUM("legacy_va_layout", 0, 0, 1),
-    NUM("drop_caches", 0, 0, 4),
+    TEXT_RW("lowmem_reserve_ratio", "256\t256\t32\t0\t0"),
+    KNOB("max_map_count", g_mm_knobs.max_map_count, 0, INT32_MAX),
+    NUM("memfd_noexec", 0, 0, 2),
+    NUM("min_free_kbytes", 67584, 0, INT32_MAX),
+    NUM("min_slab_ratio", 5, 0, 100),
+    NUM("min_unmapped_ratio", 1, 0, 100),
+    NUM("mmap_min_addr", 65536, 0, INT32_MAX),
+    NUM("mmap_rnd_bits", 28, 28, 32),
+    TEXT_RW("nr_hugepages", "0"),
+    TEXT_RW("nr_hugepages_mempolicy", "0"),
+    NUM("nr_overcommit_hugepages", 0, 0, INT64_MAX),
+    NUM("numa_stat", 1, 0, 1),
+    TEXT_RW("numa_zonelist_order", "Node"),
+    NUM("oom_dump_tasks", 1, 0, 1),
+    NUM("oom_kill_allocating_task", 0, 0, 1),
+    KNOB("overcommit_kbytes", g_mm_knobs.overcommit_kbytes, 0, INT64_MAX >> 10),
+    KNOB("overcommit_memory", g_mm_knobs.overcommit_memory, 0, 2),
+    KNOB("overcommit_ratio", g_mm_knobs.overcommit_ratio, 0, INT32_MAX),
+    NUM("page-cluster", 3, 0, 31),
+    NUM("page_lock_unfairness", 5, 0, INT32_MAX),
+    NUM("panic_on_oom", 0, 0, 2),
+    NUM("percpu_pagelist_high_fraction", 0, 0, INT32_MAX),
+    NUM("stat_interval", 1, 1, INT32_MAX),
+    NUM("swappiness", 60, 0, 200),
+    KNOB("unprivileged_userfaultfd", g_mm_knobs.unprivileged_userfaultfd, 0, 1),
+    NUM("user_reserve_kbytes", 100461, 0, INT64_MAX),
+    NUM("vfs_cache_pressure", 100, 0, INT32_MAX),
+    NUM("watermark_boost_factor", 15000, 0, INT32_MAX),
+    NUM("watermark_scale_factor", 10, 1, 3000),
+    NUM("zone_reclaim_mode", 0, 0, 7),
     {0},
 };
 
