@@ -7,7 +7,9 @@
 #include "time/time.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <linux/fs.h>
+#include <linux/xattr.h>
 
 #define SETTABLE (FS_IMMUTABLE_FL | FS_APPEND_FL | FS_NODUMP_FL | FS_NOATIME_FL)
 
@@ -110,10 +112,39 @@ int64_t fileattr_ioctl(struct task *t, struct file *f, unsigned cmd, uint64_t ar
     return -ENOTTY;
 }
 
+/* struct vfs_cap_data in one of its three versions. */
+static bool fcaps_decode(const uint32_t *w, int64_t size, struct file_caps *out)
+{
+    unsigned version = size >= (int64_t)sizeof(w[0]) ? w[0] >> 24 : 0;
+    static const int64_t sizes[] = {0, XATTR_CAPS_SZ_1, XATTR_CAPS_SZ_2, XATTR_CAPS_SZ_3};
+    if (version < 1 || version > 3 || size != sizes[version])
+        return false;
+    if (version == 3 && w[5]) /* for the root of another user namespace */
+        return false;
+    *out = (struct file_caps){
+        .permitted = w[1], .inheritable = w[2], .effective = w[0] & VFS_CAP_FLAGS_EFFECTIVE};
+    if (version > 1) {
+        out->permitted |= (uint64_t)w[3] << 32;
+        out->inheritable |= (uint64_t)w[4] << 32;
+    }
+    return true;
+}
+
+bool inode_file_caps(struct inode *i, struct file_caps *out)
+{
+    uint32_t words[XATTR_CAPS_SZ / sizeof(uint32_t)] = {0};
+    if (__atomic_load_n(&i->fcaps, __ATOMIC_RELAXED) == FCAPS_NONE || !i->ops->getxattr)
+        return false;
+    int64_t n = i->ops->getxattr(i, XATTR_NAME_CAPS, words, sizeof(words));
+    if (n < 0 && n != -ERANGE && !i->sb->revalidate)
+        __atomic_store_n(&i->fcaps, FCAPS_NONE, __ATOMIC_RELAXED);
+    return n > 0 && fcaps_decode(words, n, out);
+}
+
 void inode_kill_fcaps_slow(struct inode *i)
 {
     bool none = !S_ISREG(i->mode) || !i->ops || !i->ops->removexattr;
-    if (!none && i->ops->getxattr(i, "security.capability", NULL, 0) >= 0)
-        i->ops->removexattr(i, "security.capability");
+    if (!none && i->ops->getxattr(i, XATTR_NAME_CAPS, NULL, 0) >= 0)
+        i->ops->removexattr(i, XATTR_NAME_CAPS);
     __atomic_store_n(&i->fcaps, FCAPS_NONE, __ATOMIC_RELAXED);
 }

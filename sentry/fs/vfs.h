@@ -242,6 +242,12 @@ static inline void inode_kill_fcaps(struct inode *i)
     if (__builtin_expect(i->fcaps != FCAPS_NONE, 0) && i->sb->own_attrs)
         inode_kill_fcaps_slow(i);
 }
+struct file_caps { /* security.capability, decoded */
+    uint64_t permitted, inheritable;
+    bool effective;
+};
+/* For execve: true if i has some that count in the first user namespace. May ask the gofer, once. */
+bool inode_file_caps(struct inode *i, struct file_caps *out);
 /* FS_IOC_GETFLAGS and its kin (fileattr.c): -ENOTTY if cmd is none of them. */
 int64_t fileattr_ioctl(struct task *t, struct file *f, unsigned cmd, uint64_t arg);
 

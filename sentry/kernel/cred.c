@@ -2,6 +2,7 @@
 #include "kernel/kernel_priv.h"
 
 #include "base/log.h"
+#include "fs/vfs.h"
 #include <errno.h>
 #include <linux/securebits.h>
 #include <stdlib.h>
@@ -133,11 +134,6 @@ bool cred_in_group(const struct cred *c, uint32_t gid)
            (c->group_count && bsearch(&gid, c->groups, c->group_count, sizeof(gid), compare_gid));
 }
 
-bool cred_gained(const struct cred *old, const struct cred *next)
-{
-    return next->uid != 0 && (next->cap_permitted & ~old->cap_permitted);
-}
-
 int cred_may_ptrace(struct task *t, struct task *target)
 {
     if (t->process == target->process)
@@ -190,20 +186,27 @@ static void cred_fix_fs_caps(const struct cred *old, struct cred *c)
         c->cap_effective |= c->cap_permitted & CAPS_FS;
 }
 
-void cred_exec_caps(const struct cred *old, struct cred *c)
+int cred_exec_caps(const struct cred *old, struct cred *c, const struct file_caps *fc)
 {
-    bool root = !(c->securebits & SECBIT_NOROOT) && (c->euid == 0 || c->uid == 0);
+    bool noroot = c->securebits & SECBIT_NOROOT, effective = fc && fc->effective;
     bool setid = c->euid != old->euid || c->egid != old->egid;
-    if (setid)
-        c->cap_ambient = 0;
+    uint64_t permitted = fc ? (fc->permitted & c->cap_bounding) |
+                                  (fc->inheritable & c->cap_inheritable)
+                            : 0;
+    if (effective && (fc->permitted & ~permitted))
+        return -EPERM;
+    /* A program that is set-user-id root *and* has capabilities gets but those. */
+    bool root = !noroot && (c->euid == 0 || c->uid == 0) && !(fc && c->uid != 0 && c->euid == 0);
     if (root) {
-        c->cap_permitted = c->cap_bounding | c->cap_inheritable;
-        c->cap_effective = c->euid == 0 ? c->cap_permitted : c->cap_ambient;
-    } else {
-        c->cap_permitted = c->cap_ambient;
-        c->cap_effective = c->cap_ambient;
+        permitted = c->cap_bounding | c->cap_inheritable;
+        effective |= c->euid == 0;
     }
+    if (setid || fc)
+        c->cap_ambient = 0;
+    c->cap_permitted = permitted | c->cap_ambient;
+    c->cap_effective = effective ? c->cap_permitted : c->cap_ambient;
     c->securebits &= ~SECBIT_KEEP_CAPS;
+    return 0;
 }
 
 /* ---- changing ids -----------------------------------------------------------------------------

@@ -40,7 +40,7 @@ static void exec_discard(struct exec_state *x)
 /* ---- check
  * ---------------------------------------------------------------------------------------- */
 
-/* Set-id bits and capability rules of execve(2). File capabilities are not looked at. */
+/* Set-id bits and capability rules of execve(2). */
 static int exec_creds(struct task *t, struct file *f, struct cred **out, bool *secure)
 {
     struct cred *c = cred_copy(t->cred);
@@ -59,8 +59,15 @@ static int exec_creds(struct task *t, struct file *f, struct cred **out, bool *s
         c->egid = st.gid;
     c->suid = c->fsuid = c->euid;
     c->sgid = c->fsgid = c->egid;
-    cred_exec_caps(t->cred, c);
-    *secure = c->euid != c->uid || c->egid != c->gid || cred_gained(t->cred, c);
+    struct file_caps caps;
+    bool has_caps = !nosuid && inode_file_caps(f->inode, &caps);
+    r = cred_exec_caps(t->cred, c, has_caps ? &caps : NULL);
+    if (r) {
+        cred_put(c);
+        return r;
+    }
+    *secure = c->euid != c->uid || c->egid != c->gid ||
+              (c->uid && ((has_caps && caps.effective) || (c->cap_permitted & ~c->cap_ambient)));
     *out = c;
     return 0;
 }

@@ -193,9 +193,10 @@ int ptrace_wait_locked(struct process *me, const struct wait_call *c, struct wai
 
 /* ---- cred.c -----------------------------------------------------------------------------------
  */
-/* The capability rules of execve: c is a copy of old with its ids already as after the exec. */
-void cred_exec_caps(const struct cred *old, struct cred *c);
-bool cred_gained(const struct cred *old, const struct cred *next);
+/* The capability rules of execve: c is a copy of old with its ids already as after the exec; fc: the
+ * program's own, or NULL. -EPERM if it relies on some that it would not get. */
+struct file_caps;
+int cred_exec_caps(const struct cred *old, struct cred *c, const struct file_caps *fc);
 
 /* ---- container.c ------------------------------------------------------------------------------
  */
