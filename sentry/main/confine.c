@@ -122,6 +122,7 @@ static const struct allowed {
     ALLOW(madvise, ANY, "freed heap given back; populated mappings"),
     ALLOW(mremap, ANY, "growing large heap blocks"),
     ALLOW(futex, ANY, "locks and sleeping tasks; waking stubs"),
+    ALLOW(restart_syscall, ANY, "a sleep goes on after SIGSTOP and SIGCONT, or a debugger's visit"),
     ALLOW(clone3, ANY,
           "refused with ENOSYS: its flags are in memory, where no filter can see them"),
     ALLOW(clone, THREAD_ONLY, "one host thread per guest task"),
