@@ -31,7 +31,7 @@ int net_socketpair(struct task *t, int family, int type, int protocol, struct fi
     err = family == AF_UNIX ? socket_new(t, family, type & SOCK_TYPE_BITS, protocol, &b)
                             : -EOPNOTSUPP;
     if (err) {
-        socket_put(a);
+        socket_discard(a);
         return err;
     }
     lock_acquire(&g_net_lock);
@@ -39,7 +39,7 @@ int net_socketpair(struct task *t, int family, int type, int protocol, struct fi
     lock_release(&g_net_lock);
     err = socket_file(a, type, &out[0]);
     if (err) {
-        socket_put(b);
+        socket_discard(b);
         return err;
     }
     err = socket_file(b, type, &out[1]);

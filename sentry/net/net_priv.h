@@ -168,6 +168,8 @@ void socket_options_init(struct socket *s);
 int net_pidfd_install(struct task *t, struct process *p); /* a descriptor, or negative errno */
 void socket_get(struct socket *s);
 void socket_put(struct socket *s);
+/* For one that never got a descriptor: out of every table, and the caller's reference given back. */
+void socket_discard(struct socket *s);
 int socket_new(struct task *t, int domain, int type, int protocol, struct socket **out);
 /* A file for s: consumes its reference also on failure. */
 int socket_file(struct socket *s, int type_flags, struct file **out);

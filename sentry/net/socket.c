@@ -327,9 +327,14 @@ static void refuse_waiting(struct socket *s)
         lock_release(&g_net_lock);
         if (!c)
             return;
-        socket_close(c);
-        socket_put(c);
+        socket_discard(c);
     }
+}
+
+void socket_discard(struct socket *s)
+{
+    socket_close(s);
+    socket_put(s);
 }
 
 /* ---- descriptor operations
@@ -421,9 +426,7 @@ static struct waitq *sockfile_waitq(struct file *f)
 
 static void sockfile_release(struct file *f)
 {
-    struct socket *s = f->priv;
-    socket_close(s);
-    socket_put(s);
+    socket_discard(f->priv);
 }
 
 static int sockfile_name(struct file *f, char *buf, size_t size)
@@ -565,8 +568,7 @@ int socket_file(struct socket *s, int type_flags, struct file **out)
     unsigned flags = O_RDWR | (type_flags & SOCK_NONBLOCK ? O_NONBLOCK : 0);
     int err = file_new_anon(&g_socket_file_ops, flags, s, S_IFSOCK | 0777, out);
     if (err) {
-        socket_close(s);
-        socket_put(s);
+        socket_discard(s);
         return err;
     }
     LOCK_GUARD(&g_net_lock);

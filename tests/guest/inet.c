@@ -254,5 +254,19 @@ static void interfaces(void)
     close(s);
 }
 
-GUEST_MAIN(C(tcp4), C(tcp6), C(udp4), C(udp6), C(refused), C(nonblocking_connect_and_accept), C(addresses_and_errors),
+static void refused_pairs_leave_nothing(void)
+{
+    int sv[2];
+    for (int i = 0; i < 100; i++) {
+        CHECK_ERR(socketpair(AF_INET, SOCK_PACKET, 0, sv), EOPNOTSUPP);
+        CHECK_ERR(socketpair(AF_INET, SOCK_STREAM, 0, sv), EOPNOTSUPP);
+        int s = socket(AF_PACKET, SOCK_RAW, 0);
+        if (s < 0) /* not for everybody */
+            CHECK_EQ(errno, EPERM);
+        else
+            close(s);
+    }
+}
+
+GUEST_MAIN(C(refused_pairs_leave_nothing), C(tcp4), C(tcp6), C(udp4), C(udp6), C(refused), C(nonblocking_connect_and_accept), C(addresses_and_errors),
            C(socket_options), C(reset_and_shutdown), C(v4_mapped), C(interfaces))
