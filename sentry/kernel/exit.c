@@ -321,6 +321,7 @@ void task_exit(struct task *t)
         exit_tell_memory(t);
     exit_release_files(t);
     exit_release_memory(t);
+    seccomp_put(t);
     if (last)
         pid_ns_zap(t);
     exit_from_tables(t);

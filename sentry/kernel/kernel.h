@@ -301,6 +301,7 @@ struct task {
     uint64_t min_flt, maj_flt, nvcsw, nivcsw; /* atomic */
     void *seccomp;                 /* kernel/seccomp.c; counted; filters of the guest's own */
     int seccomp_mode;              /* task-private */
+    unsigned seccomp_count; /* atomic; filters in force */
     struct user_dispatch dispatch; /* task-private */
     struct key *thread_ring, *session_ring; /* own thread; kernel/keyring.c; counted */
     int reqkey_keyring;                     /* task-private; KEY_REQKEY_DEFL_* */

@@ -4,9 +4,10 @@
  * runs; the most restrictive answer wins, the newest among equals. Programs are checked when
  * installed as Linux does: only loads of aligned words of struct seccomp_data, forward jumps, a RET
  * at the end. */
-#include "kernel/kernel_priv.h"
+#include "kernel/seccomp_priv.h"
 
 #include "base/log.h"
+#include "fs/vfs.h"
 #include <errno.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -19,9 +20,10 @@
 
 struct seccomp_chain {
     struct ref ref;
-    struct seccomp_chain *next; /* const; counted; older */
-    unsigned total;             /* instructions in this and all older ones */
-    bool log;
+    struct seccomp_chain *next;        /* const; counted; older */
+    unsigned total;                    /* instructions in this and all older ones */
+    unsigned depth;                    /* how many there are with this one */
+    struct seccomp_listener *listener; /* const; counted, or NULL: RET_USER_NOTIF's supervisor */
     unsigned count;
     struct sock_filter insns[];
 };
@@ -30,6 +32,10 @@ static void chain_put(struct seccomp_chain *c)
 {
     while (c && ref_put(&c->ref)) {
         struct seccomp_chain *next = c->next;
+        if (c->listener) {
+            listener_orphan(c->listener);
+            listener_put(c->listener);
+        }
         free(c);
         c = next;
     }
@@ -41,6 +47,7 @@ void seccomp_get(struct task *from, struct task *to)
     if (c)
         ref_get(&c->ref);
     to->seccomp = c;
+    to->seccomp_count = from->seccomp_count;
     to->seccomp_mode = from->seccomp_mode;
     if (to->seccomp_mode)
         to->slow_entry |= TASK_SLOW_SECCOMP;
@@ -217,13 +224,17 @@ static int32_t action_rank(uint32_t ret)
     return (int32_t)(ret & SECCOMP_RET_ACTION_FULL);
 }
 
-static uint32_t chain_run(const struct seccomp_chain *c, const struct seccomp_data *d)
+/* *match: the filter that said it. */
+static uint32_t chain_run(const struct seccomp_chain *c, const struct seccomp_data *d,
+                          const struct seccomp_chain **match)
 {
     uint32_t best = SECCOMP_RET_ALLOW;
-    for (; c; c = c->next) {
+    for (*match = c; c; c = c->next) {
         uint32_t r = program_run(c, d);
-        if (action_rank(r) < action_rank(best))
+        if (action_rank(r) < action_rank(best)) {
             best = r;
+            *match = c;
+        }
     }
     return best;
 }
@@ -233,11 +244,26 @@ static uint32_t chain_run(const struct seccomp_chain *c, const struct seccomp_da
 
 static bool seccomp_filter(struct task *t, struct sysargs *a, bool again, int64_t *result);
 
-static bool seccomp_kill(struct task *t, bool whole_process, int64_t *result)
+static void seccomp_info(const struct sysargs *a, uint32_t data, uint64_t ip, siginfo_t *info)
 {
+    *info = (siginfo_t){.si_signo = SIGSYS, .si_code = 1 /* SYS_SECCOMP */, .si_errno = data};
+    info->si_call_addr = (void *)ip;
+    info->si_syscall = a->nr;
+    info->si_arch = AUDIT_ARCH_X86_64;
+}
+
+static bool seccomp_kill(struct task *t, const struct sysargs *a, bool whole_process,
+                         int64_t *result)
+{
+    siginfo_t info;
     lock_acquire(&t->process->sig_lock);
-    if (whole_process || t->process->task_count == 1)
-        process_exit_group_locked(t->process, SIGSYS);
+    bool all = whole_process || t->process->task_count == 1;
+    lock_release(&t->process->sig_lock);
+    seccomp_info(a, 0, t->syscall_ip, &info);
+    bool dumped = all && core_dump(t, &info);
+    lock_acquire(&t->process->sig_lock);
+    if (all)
+        process_exit_group_locked(t->process, SIGSYS | (dumped ? 0x80 : 0));
     lock_release(&t->process->sig_lock);
     t->exit_wanted = true;
     t->exit_code = SIGSYS;
@@ -247,10 +273,8 @@ static bool seccomp_kill(struct task *t, bool whole_process, int64_t *result)
 
 static bool seccomp_trap(struct task *t, const struct sysargs *a, uint32_t data, uint64_t ip)
 {
-    siginfo_t info = {.si_signo = SIGSYS, .si_code = 1 /* SYS_SECCOMP */, .si_errno = data};
-    info.si_call_addr = (void *)ip;
-    info.si_syscall = a->nr;
-    info.si_arch = AUDIT_ARCH_X86_64;
+    siginfo_t info;
+    seccomp_info(a, data, ip, &info);
     struct user_regs_struct *r = task_regs(t);
     if (r) { /* the handler finds the call number in rax and answers by writing it */
         r->rax = a->nr;
@@ -274,9 +298,19 @@ static bool seccomp_trace(struct task *t, struct sysargs *a, uint32_t data, bool
     return seccomp_filter(t, a, /*again=*/true, result);
 }
 
-static bool seccomp_act(struct task *t, struct sysargs *a, uint32_t ret, uint64_t ip, bool again,
+static bool seccomp_notify(struct task *t, const struct seccomp_chain *match,
+                           const struct seccomp_data *d, int64_t *result)
+{
+    *result = -ENOSYS; /* nobody listens */
+    return match->listener ? listener_ask(t, match->listener, d, result) : true;
+}
+
+static bool seccomp_act(struct task *t, struct sysargs *a, const struct seccomp_data *d, bool again,
                         int64_t *result)
 {
+    const struct seccomp_chain *match;
+    uint32_t ret = chain_run(t->seccomp, d, &match);
+    uint64_t ip = d->instruction_pointer;
     uint32_t data = ret & SECCOMP_RET_DATA;
     switch (ret & SECCOMP_RET_ACTION_FULL) {
     case SECCOMP_RET_ALLOW:
@@ -290,13 +324,12 @@ static bool seccomp_act(struct task *t, struct sysargs *a, uint32_t ret, uint64_
         return seccomp_trap(t, a, data, ip);
     case SECCOMP_RET_TRACE:
         return seccomp_trace(t, a, data, again, result);
-    case SECCOMP_RET_USER_NOTIF: /* nobody listens */
-        *result = -ENOSYS;
-        return true;
+    case SECCOMP_RET_USER_NOTIF:
+        return seccomp_notify(t, match, d, result);
     case SECCOMP_RET_KILL_THREAD:
-        return seccomp_kill(t, /*whole_process=*/false, result);
+        return seccomp_kill(t, a, /*whole_process=*/false, result);
     }
-    return seccomp_kill(t, /*whole_process=*/true, result);
+    return seccomp_kill(t, a, /*whole_process=*/true, result);
 }
 
 static bool strict_allows(uint64_t nr)
@@ -310,7 +343,7 @@ static bool seccomp_filter(struct task *t, struct sysargs *a, bool again, int64_
     d.instruction_pointer = t->syscall_ip;
     for (int i = 0; i < 6; i++)
         d.args[i] = a->v[i];
-    return seccomp_act(t, a, chain_run(t->seccomp, &d), d.instruction_pointer, again, result);
+    return seccomp_act(t, a, &d, again, result);
 }
 
 bool seccomp_check(struct task *t, struct sysargs *a, int64_t *result)
@@ -371,7 +404,9 @@ static int chain_import(struct task *t, struct uaddr ua, struct seccomp_chain **
     int r = chain_new(prog.len, &c);
     if (r)
         return r;
-    r = uaccess_read(t->mm, c->insns, uaddr(prog.filter), c->count * sizeof(c->insns[0]));
+    bool may = t->cred->no_new_privs || (t->cred->cap_effective & 1ull << CAP_SYS_ADMIN);
+    r = may ? uaccess_read(t->mm, c->insns, uaddr(prog.filter), c->count * sizeof(c->insns[0]))
+            : -EACCES;
     if (!r && !program_ok(c->insns, c->count))
         r = -EINVAL;
     if (r) {
@@ -418,14 +453,59 @@ static void tsync_adopt_locked(struct task *t)
         /* Its old chain may be in use by its own thread right now: ours contains (and counts) it,
          * and lives as long as t's; dropping only the reference is safe. */
         chain_put(__atomic_exchange_n(&o->seccomp, c, __ATOMIC_SEQ_CST));
+        o->seccomp_count = c->depth;
         o->seccomp_mode = SECCOMP_MODE_FILTER;
         __atomic_or_fetch(&o->slow_entry, TASK_SLOW_SECCOMP, __ATOMIC_SEQ_CST);
     }
 }
 
+#ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+#define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV 32u
+#endif
 #define FLAGS_KNOWN                                                                                \
     (SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_LOG | SECCOMP_FILTER_FLAG_SPEC_ALLOW |        \
-     SECCOMP_FILTER_FLAG_TSYNC_ESRCH)
+     SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_TSYNC_ESRCH |                          \
+     SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV)
+
+static int add_check_flags(unsigned flags)
+{
+    bool listener = flags & SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    if (flags & ~FLAGS_KNOWN)
+        return -EINVAL;
+    /* Two kinds of positive answers cannot be told apart. */
+    if ((flags & SECCOMP_FILTER_FLAG_TSYNC) && listener &&
+        !(flags & SECCOMP_FILTER_FLAG_TSYNC_ESRCH))
+        return -EINVAL;
+    return (flags & SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV) && !listener ? -EINVAL : 0;
+}
+
+static bool chain_has_listener(const struct seccomp_chain *c)
+{
+    for (; c; c = c->next)
+        if (c->listener)
+            return true;
+    return false;
+}
+
+/* 0, or the tid that stands in the way of TSYNC, or an errno. c is consumed on success. */
+static int64_t chain_attach(struct task *t, unsigned flags, struct seccomp_chain *c)
+{
+    struct seccomp_chain *old = t->seccomp;
+    LOCK_GUARD(&t->process->sig_lock);
+    int other = flags & SECCOMP_FILTER_FLAG_TSYNC ? tsync_check_locked(t) : 0;
+    if (other)
+        return flags & SECCOMP_FILTER_FLAG_TSYNC_ESRCH ? -ESRCH : other;
+    c->next = old; /* our reference on it moves into c */
+    c->total += old ? old->total + 4 : 0;
+    c->depth = old ? old->depth + 1 : 1;
+    t->seccomp = c;
+    t->seccomp_count = c->depth;
+    t->seccomp_mode = SECCOMP_MODE_FILTER;
+    t->slow_entry |= TASK_SLOW_SECCOMP;
+    if (flags & SECCOMP_FILTER_FLAG_TSYNC)
+        tsync_adopt_locked(t);
+    return 0;
+}
 
 int seccomp_filter_install(struct task *t, unsigned flags, const struct sock_filter *insns,
                            unsigned count)
@@ -441,42 +521,46 @@ int seccomp_filter_install(struct task *t, unsigned flags, const struct sock_fil
         free(c);
         return -EINVAL;
     }
-    c->log = flags & SECCOMP_FILTER_FLAG_LOG;
-    c->next = t->seccomp;
-    t->seccomp = c;
-    t->seccomp_mode = SECCOMP_MODE_FILTER;
-    t->slow_entry |= TASK_SLOW_SECCOMP;
-    return 0;
+    return chain_attach(t, flags & ~(unsigned)SECCOMP_FILTER_FLAG_TSYNC, c);
+}
+
+/* The descriptor is there before the filter is: no call of another thread is asked about in vain.
+ */
+static int64_t chain_attach_listener(struct task *t, unsigned flags, struct seccomp_chain *c)
+{
+    struct file *f;
+    int64_t r = listener_new(t, flags, &c->listener, &f);
+    if (r)
+        return r;
+    int fd = fdtable_install(t, f, 0, /*cloexec=*/true);
+    if (fd < 0) {
+        file_put(f);
+        return fd;
+    }
+    r = chain_attach(t, flags, c);
+    if (r)
+        fdtable_close(t, fd);
+    return r ? r : fd;
 }
 
 int64_t seccomp_filter_add(struct task *t, unsigned flags, struct uaddr prog)
 {
     struct seccomp_chain *c, *old = t->seccomp;
-    if (flags & ~FLAGS_KNOWN)
-        return -EINVAL; /* NEW_LISTENER: no user notification here */
-    if (!t->cred->no_new_privs && !(t->cred->cap_effective & 1ull << CAP_SYS_ADMIN))
-        return -EACCES;
-    if (t->seccomp_mode == SECCOMP_MODE_STRICT)
-        return -EINVAL;
-    int r = chain_import(t, prog, &c);
+    bool listener = flags & SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    int64_t r = add_check_flags(flags);
+    if (!r)
+        r = chain_import(t, prog, &c);
     if (r)
         return r;
-    if (old && old->total + c->count + 4 > CHAIN_INSNS_MAX) {
-        free(c);
-        return -ENOMEM;
-    }
-    LOCK_GUARD(&t->process->sig_lock);
-    int other = flags & SECCOMP_FILTER_FLAG_TSYNC ? tsync_check_locked(t) : 0;
-    if (other) {
-        free(c);
-        return flags & SECCOMP_FILTER_FLAG_TSYNC_ESRCH ? -ESRCH : other;
-    }
-    c->next = old; /* our reference on it moves into c */
-    c->total += old ? old->total + 4 : 0;
-    t->seccomp = c;
-    t->seccomp_mode = SECCOMP_MODE_FILTER;
-    t->slow_entry |= TASK_SLOW_SECCOMP;
-    if (flags & SECCOMP_FILTER_FLAG_TSYNC)
-        tsync_adopt_locked(t);
-    return 0;
+    if (t->seccomp_mode == SECCOMP_MODE_STRICT)
+        r = -EINVAL;
+    else if (listener && chain_has_listener(old))
+        r = -EBUSY;
+    else if (old && old->total + c->count + 4 > CHAIN_INSNS_MAX)
+        r = -ENOMEM;
+    if (!r)
+        r = listener ? chain_attach_listener(t, flags, c) : chain_attach(t, flags, c);
+    if (t->seccomp != c)
+        chain_put(c);
+    return r;
 }

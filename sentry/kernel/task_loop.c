@@ -88,6 +88,23 @@ static int64_t syscall_restart(struct task *t, const struct sysargs *a, int64_t 
     return r;
 }
 
+/* A watcher was interrupted before the call was made: it must see the call anew, so unless a handler
+ * decides otherwise the guest makes it again. */
+static int64_t syscall_reenter(struct task *t, const struct sysargs *a, int64_t r)
+{
+    t->restart_code = -r;
+    bool alive = task_work(t);
+    t->no_result = true;
+    struct user_regs_struct *regs = alive && t->restart_code ? task_regs(t) : NULL;
+    t->restart_code = 0;
+    if (!regs)
+        return -EINTR;
+    regs->rax = a->nr;
+    regs->rip -= 2;
+    task_regs_dirty(t);
+    return -EINTR;
+}
+
 /* Someone watches: seccomp filters of the guest's own, a tracer, strace. */
 static __attribute__((noinline)) int64_t syscall_slow(struct task *t, const struct sysargs *args)
 {
@@ -103,7 +120,7 @@ static __attribute__((noinline)) int64_t syscall_slow(struct task *t, const stru
     if (!skip)
         r = syscall_run(t, &a);
     if (is_restart_code(r))
-        r = syscall_restart(t, &a, r);
+        r = skip ? syscall_reenter(t, &a, r) : syscall_restart(t, &a, r);
     if (t->slow_entry & TASK_SLOW_STRACE)
         trace_exit(t, &a, r);
     if (t->slow_entry & TASK_SLOW_PTRACE) {

@@ -263,8 +263,8 @@ static void status_signals(struct pbuf *b, const struct proc_ctx *c, const struc
         (unsigned long)cr->cap_inheritable, (unsigned long)cr->cap_permitted,
         (unsigned long)cr->cap_effective, (unsigned long)cr->cap_bounding,
         (unsigned long)cr->cap_ambient);
-    pb_printf(b, "NoNewPrivs:\t%d\nSeccomp:\t%d\nSeccomp_filters:\t0\n", cr->no_new_privs,
-              c->t ? c->t->seccomp_mode : 0);
+    pb_printf(b, "NoNewPrivs:\t%d\nSeccomp:\t%d\nSeccomp_filters:\t%u\n", cr->no_new_privs,
+              c->t ? c->t->seccomp_mode : 0, c->t ? c->t->seccomp_count : 0);
 }
 
 static void status_cpus(struct pbuf *b, const struct proc_ctx *c)
