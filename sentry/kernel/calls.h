@@ -130,6 +130,7 @@ int64_t futex_requeue2(struct task *t, const struct futex_many f[2], int wake, i
  * ------------------------------------------------------------------------ */
 int rlimit_change(struct task *t, struct process *p, int resource, const struct rlimit64 *next,
                   struct rlimit64 *old);
+void process_io_usage(struct process *p, struct io_usage *out);
 int usage_get(struct task *t, int who, struct rusage *out);
 int64_t itimer_set(struct task *t, int which, const struct itimerval *next, struct itimerval *old);
 int itimer_get(struct task *t, int which, struct itimerval *out);
@@ -141,6 +142,18 @@ int posix_timer_set(struct task *t, int id, int flags, const struct itimerspec *
 int posix_timer_get(struct task *t, int id, struct itimerspec *out);
 int posix_timer_overrun(struct task *t, int id);
 int posix_timer_delete(struct task *t, int id);
+struct posix_timer_info {
+    int id, clockid, notify, signo, tid;
+    uint64_t value;
+};
+/* The timer of p with the least id above; false at the end. */
+bool posix_timer_next(struct process *p, int after, struct posix_timer_info *out);
+
+/* ---- knobs of /proc/sys/kernel: atomic ----------------------------------------------------------
+ */
+extern int64_t g_randomize_va_space;    /* 0: programs are loaded at fixed addresses */
+extern int64_t g_sched_rr_timeslice_ms; /* what sched_rr_get_interval says of SCHED_RR */
+extern int64_t g_dmesg_restrict;        /* syslog(2) is for CAP_SYSLOG alone */
 
 /* ---- watchers -----------------------------------------------------------------------------------
  */

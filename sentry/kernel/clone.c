@@ -238,6 +238,8 @@ static struct process *child_process(struct task *t, const struct clone_call *c)
     p->dumpable = from->dumpable;
     p->oom_score_adj = from->oom_score_adj;
     p->coredump_filter = from->coredump_filter;
+    p->loginuid = from->loginuid;
+    p->sessionid = from->sessionid;
     p->thp_disable = from->thp_disable;
     p->memory_merge = from->memory_merge;
     p->mdwe = from->mdwe & MDWE_NO_INHERIT ? 0 : from->mdwe;

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/personality.h>
 
 struct exec_state {
     struct file *file;
@@ -72,6 +73,12 @@ static int exec_creds(struct task *t, struct file *f, struct cred **out, bool *s
     return 0;
 }
 
+static bool exec_fixed_addresses(struct task *t)
+{
+    return (t->personality & ADDR_NO_RANDOMIZE) ||
+           !__atomic_load_n(&g_randomize_va_space, __ATOMIC_RELAXED);
+}
+
 static int exec_load(struct task *t, const char *filename, struct exec_strings *strings,
                      struct exec_state *x, bool secure)
 {
@@ -81,6 +88,7 @@ static int exec_load(struct task *t, const char *filename, struct exec_strings *
                             .strings = strings,
                             .cred = x->cred,
                             .secure = secure,
+                            .fixed = exec_fixed_addresses(t),
                             .vdso = g_kernel.vdso,
                             .stack_limit = rlimit_get(t->process, RLIMIT_STACK)};
     return loader_load(&a, &x->loaded);

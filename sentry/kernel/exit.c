@@ -230,6 +230,7 @@ static void exit_add_usage_locked(struct process *p, struct task *t)
     u->ru_majflt += t->maj_flt;
     u->ru_nvcsw += t->nvcsw;
     u->ru_nivcsw += t->nivcsw;
+    io_usage_add(&p->dead_io, &t->io);
     t->utime_ns = t->stime_ns = 0;
 }
 

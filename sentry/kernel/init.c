@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+int64_t g_randomize_va_space = 2, g_sched_rr_timeslice_ms = 100, g_dmesg_restrict = 1;
+
 void kernel_init(struct platform *p)
 {
     g_kernel.platform = p;

@@ -139,6 +139,7 @@ struct session {
     int sid;
     struct process *leader; /* lock: tasks_lock; NULL when gone */
     struct tty *tty;        /* lock: tasks_lock; counted by fs/tty; controlling terminal */
+    int autogroup_nice;     /* lock: tasks_lock; kept; /proc/PID/autogroup */
     struct list pgrps;      /* lock: tasks_lock */
 };
 
@@ -154,6 +155,10 @@ enum process_state { PROCESS_RUNNING, PROCESS_STOPPED, PROCESS_ZOMBIE, PROCESS_D
 
 struct itimer {
     int64_t interval_ns, deadline_ns; /* deadline absolute on its clock; 0 = disarmed */
+};
+
+struct io_usage { /* what read(2), write(2) and their kin have moved */
+    uint64_t read_bytes, write_bytes, reads, writes;
 };
 
 struct process {
@@ -210,6 +215,8 @@ struct process {
     int64_t start_ns;                      /* const; sentry monotonic */
     bool dumpable;                         /* atomic */
     int oom_score_adj;                     /* atomic */
+    struct io_usage dead_io;               /* lock: sig_lock; of tasks that have ended */
+    uint32_t loginuid, sessionid;          /* atomic; audit's, kept */
     bool thp_disable, memory_merge;        /* atomic; told back only */
     uint8_t mdwe;                          /* atomic; PR_SET_MDWE */
     struct key *session_ring_next;         /* kernel/keyring.c; counted; a child's gift */
@@ -309,6 +316,8 @@ struct task {
     bool io_flusher;               /* task-private */
     void *ptrace;             /* kernel/ptrace.c; own thread, or under tasks_lock or sig_lock */
     uint64_t current_nr;      /* task-private; system call being answered, for /proc, stacks */
+    uint64_t current_args[6]; /* atomic; of that call */
+    struct io_usage io;       /* own thread writes; others may read */
     int64_t current_since_ns; /* atomic; when it began, 0 while in guest code */
 };
 

@@ -167,6 +167,7 @@ void cpu_timer_rearm(struct process *p);
 
 /* ---- usage.c ----------------------------------------------------------------------------------
  */
+void io_usage_add(struct io_usage *to, const struct io_usage *from);
 void usage_add_ns(struct timeval *tv, int64_t ns);
 void usage_add(struct rusage *to, const struct rusage *from);
 void usage_process(struct process *p, struct rusage *out); /* itself, living and dead tasks */

@@ -413,3 +413,23 @@ void posix_timers_exit(struct process *p)
     lock_release(&p->sig_lock);
     free(empty);
 }
+
+bool posix_timer_next(struct process *p, int after, struct posix_timer_info *out)
+{
+    LOCK_GUARD(&p->sig_lock);
+    struct posix_timer *pt, *best = NULL;
+    if (!p->posix_timers)
+        return false;
+    list_for_each(pt, &p->posix_timers->list, node)
+        if (pt->id > after && (!best || pt->id < best->id))
+            best = pt;
+    if (!best)
+        return false;
+    *out = (struct posix_timer_info){.id = best->id,
+                                     .clockid = best->clockid,
+                                     .notify = best->notify,
+                                     .signo = best->signo,
+                                     .tid = best->target ? best->target->vtid : 0,
+                                     .value = (uint64_t)best->value.sival_ptr};
+    return true;
+}

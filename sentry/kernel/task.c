@@ -57,6 +57,7 @@ struct process *process_new(void)
     sigpending_init(&p->shared_pending);
     p->start_ns = time_now();
     p->dumpable = true;
+    p->loginuid = p->sessionid = UINT32_MAX;
     p->coredump_filter = 0x33; /* anonymous memory, ELF headers, private huge pages */
     itimer_init(p);
     return p;

@@ -137,6 +137,7 @@ static void loop_syscall(struct task *t, const struct pl_event *ev)
     struct sysargs a = {.nr = ev->syscall.nr};
     memcpy(a.v, ev->syscall.args, sizeof(a.v));
     t->current_nr = (uint32_t)a.nr;
+    memcpy(t->current_args, a.v, sizeof(a.v));
     t->syscall_ip = ev->syscall.ip;
     int64_t r;
     if (__builtin_expect(t->slow_entry, 0)) {

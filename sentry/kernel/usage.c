@@ -98,6 +98,22 @@ void usage_add(struct rusage *to, const struct rusage *from)
     to->ru_nivcsw += from->ru_nivcsw;
 }
 
+void io_usage_add(struct io_usage *to, const struct io_usage *from)
+{
+    to->read_bytes += from->read_bytes;
+    to->write_bytes += from->write_bytes;
+    to->reads += from->reads;
+    to->writes += from->writes;
+}
+
+void process_io_usage(struct process *p, struct io_usage *out)
+{
+    LOCK_GUARD(&p->sig_lock);
+    struct task *t;
+    *out = p->dead_io;
+    list_for_each(t, &p->tasks, process_node) if (!t->exiting) io_usage_add(out, &t->io);
+}
+
 static void usage_add_task(struct rusage *u, struct task *t)
 {
     u->ru_minflt += t->min_flt;

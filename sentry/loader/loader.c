@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/personality.h>
 
 struct load {
     const struct loader_args *a;
@@ -228,8 +227,7 @@ static void set_comm(const char *filename, char comm[16])
 
 int loader_load(const struct loader_args *a, struct loader_result *out)
 {
-    struct load l = {.a = a, .file = a->file};
-    l.fixed = a->task && (a->task->personality & ADDR_NO_RANDOMIZE);
+    struct load l = {.a = a, .file = a->file, .fixed = a->fixed};
     struct loader_result res = {0};
     file_get(l.file);
     int r = build(&l, &res);

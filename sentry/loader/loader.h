@@ -33,6 +33,7 @@ struct loader_args {
     struct exec_strings *strings; /* a script's interpreter is inserted in front */
     const struct cred
         *cred; /* borrowed; the credentials that will hold after exec, for AT_*UID and AT_SECURE */
+    bool fixed; /* addresses are not random */
     bool secure;
     const struct vdso *vdso; /* may be NULL */
     uint64_t stack_limit;    /* RLIMIT_STACK soft */

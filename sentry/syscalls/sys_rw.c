@@ -18,6 +18,20 @@ static void buffer_init(struct uio *u, struct task *t, const struct sysargs *a)
     uio_init_user(u, t->mm, uaddr(ok ? a->v[1] : UINT64_MAX), a->v[2]);
 }
 
+/* /proc/PID/io */
+static int64_t counted(struct task *t, bool write, int64_t r)
+{
+    uint64_t bytes = r > 0 ? r : 0;
+    if (write) {
+        t->io.writes++;
+        t->io.write_bytes += bytes;
+    } else {
+        t->io.reads++;
+        t->io.read_bytes += bytes;
+    }
+    return r;
+}
+
 int64_t sys_read(struct task *t, const struct sysargs *a)
 {
     SYS_FILE f = fdtable_get_io(t->fds, a->v[0]);
@@ -25,7 +39,7 @@ int64_t sys_read(struct task *t, const struct sysargs *a)
         return -EBADF;
     struct uio u;
     buffer_init(&u, t, a);
-    return vfs_read(t, f, &u);
+    return counted(t, /*write=*/false, vfs_read(t, f, &u));
 }
 
 int64_t sys_write(struct task *t, const struct sysargs *a)
@@ -35,7 +49,7 @@ int64_t sys_write(struct task *t, const struct sysargs *a)
         return -EBADF;
     struct uio u;
     buffer_init(&u, t, a);
-    return vfs_write(t, f, &u);
+    return counted(t, /*write=*/true, vfs_write(t, f, &u));
 }
 
 int64_t sys_pread64(struct task *t, const struct sysargs *a)
@@ -47,7 +61,7 @@ int64_t sys_pread64(struct task *t, const struct sysargs *a)
         return -EBADF;
     struct uio u;
     buffer_init(&u, t, a);
-    return vfs_pread(t, f, &u, a->v[3]);
+    return counted(t, /*write=*/false, vfs_pread(t, f, &u, a->v[3]));
 }
 
 int64_t sys_pwrite64(struct task *t, const struct sysargs *a)
@@ -59,7 +73,7 @@ int64_t sys_pwrite64(struct task *t, const struct sysargs *a)
         return -EBADF;
     struct uio u;
     buffer_init(&u, t, a);
-    return vfs_pwrite(t, f, &u, a->v[3], 0);
+    return counted(t, /*write=*/true, vfs_pwrite(t, f, &u, a->v[3], 0));
 }
 
 enum { AT_POSITION = -1 };
@@ -106,7 +120,7 @@ static int64_t vectored(struct task *t, const struct sysargs *a, bool write, int
         return r;
     int64_t n = vectored_move(t, f, &u, write, pos, rwf);
     uio_free(&u);
-    return n;
+    return counted(t, write, n);
 }
 
 int64_t sys_readv(struct task *t, const struct sysargs *a)

@@ -357,9 +357,10 @@ int64_t sys_sched_rr_get_interval(struct task *t, const struct sysargs *a)
     int r = attr_get(t, (int)a->v[0], &k);
     if (r)
         return r;
-    struct timespec ts = {.tv_nsec = k.policy == SCHED_RR       ? 100000000
-                                     : policy_is_fair(k.policy) ? 4000000
-                                                                : 0};
+    int64_t ms = k.policy == SCHED_RR ? __atomic_load_n(&g_sched_rr_timeslice_ms, __ATOMIC_RELAXED)
+                 : policy_is_fair(k.policy) ? 4
+                                            : 0;
+    struct timespec ts = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
     return uaccess_write_obj(t->mm, uaddr(a->v[1]), &ts);
 }
 

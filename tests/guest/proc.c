@@ -1,5 +1,6 @@
 /* /proc: what programs read there. */
 #include "guest.h"
+#include <sched.h>
 #include <dirent.h>
 #include <pthread.h>
 #include <sys/mman.h>
@@ -349,6 +350,129 @@ static void small_reads(void)
     CHECK(!memcmp(whole, one, n));
 }
 
+static void children_file(void)
+{
+    char path[64], buf[256], want[32];
+    pid_t pid = OK(fork());
+    if (!pid)
+        for (;;)
+            pause();
+    snprintf(path, sizeof(path), "/proc/self/task/%d/children", getpid());
+    int fd = open(path, O_RDONLY);
+    if (fd >= 0) {
+        int n = read(fd, buf, sizeof(buf) - 1);
+        buf[n > 0 ? n : 0] = 0;
+        close(fd);
+        snprintf(want, sizeof(want), "%d ", pid);
+        CHECK_STR(buf, want);
+    }
+    OK(kill(pid, SIGKILL));
+    WAIT_SIGNAL(pid, SIGKILL);
+    if (fd < 0)
+        SKIP("the kernel has no children file");
+}
+
+static unsigned long io_field(const char *name)
+{
+    char buf[512];
+    read_file("/proc/self/io", buf, sizeof(buf));
+    char *p = strstr(buf, name);
+    CHECK(p != NULL);
+    return strtoul(p + strlen(name), NULL, 10);
+}
+
+static void io_counts(void)
+{
+    char page[4096] = {0};
+    unsigned long bytes = io_field("wchar: "), calls = io_field("syscw: ");
+    int fd = OK(open("f", O_RDWR | O_CREAT, 0600));
+    for (int i = 0; i < 5; i++)
+        CHECK_EQ(OK(write(fd, page, sizeof(page))), sizeof(page));
+    CHECK_EQ(io_field("wchar: ") - bytes, 5 * sizeof(page));
+    CHECK_EQ(io_field("syscw: ") - calls, 5);
+    bytes = io_field("rchar: ");
+    CHECK_EQ(OK(pread(fd, page, sizeof(page), 0)), sizeof(page));
+    CHECK(io_field("rchar: ") - bytes >= sizeof(page));
+    close(fd);
+}
+
+static void blocked_call_is_told(void)
+{
+    char path[64], buf[256];
+    pid_t pid = OK(fork());
+    if (!pid)
+        for (;;)
+            syscall(SYS_pause, 0x11, 0x22);
+    wait_state(pid, "S");
+    snprintf(path, sizeof(path), "/proc/%d/syscall", pid);
+    int fd = open(path, O_RDONLY);
+    if (fd >= 0) {
+        int n = read(fd, buf, sizeof(buf) - 1);
+        buf[n > 0 ? n : 0] = 0;
+        CHECK_EQ(strncmp(buf, "34 0x11 0x22 ", 13), 0);
+        close(fd);
+    }
+    OK(kill(pid, SIGKILL));
+    WAIT_SIGNAL(pid, SIGKILL);
+    if (fd < 0)
+        SKIP("the kernel has no syscall file");
+}
+
+static void timer_slack_file(void)
+{
+    char buf[64];
+    int fd = OK(open("/proc/self/timerslack_ns", O_RDWR));
+    CHECK_EQ(OK(write(fd, "12345", 5)), 5);
+    CHECK_ERR(write(fd, "x", 1), EINVAL);
+    close(fd);
+    read_file("/proc/self/timerslack_ns", buf, sizeof(buf));
+    CHECK_STR(buf, "12345\n");
+    CHECK_EQ(prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0), 12345);
+    OK(prctl(PR_SET_TIMERSLACK, 0, 0, 0, 0));
+}
+
+static void page_map(void)
+{
+    uint64_t e[3];
+    char *p = mmap(NULL, 3 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(p != MAP_FAILED);
+    p[4096] = 1;
+    int fd = OK(open("/proc/self/pagemap", O_RDONLY));
+    CHECK_EQ(OK(pread(fd, e, sizeof(e), (uint64_t)p / 4096 * 8)), sizeof(e));
+    CHECK_EQ(e[0] >> 63, 0);
+    CHECK_EQ(e[1] >> 63, 1);
+    CHECK_EQ(e[2] >> 63, 0);
+    CHECK_ERR(pread(fd, e, 8, 3), EINVAL);
+    CHECK_ERR(pread(fd, e, 7, 0), EINVAL);
+    close(fd);
+    munmap(p, 3 * 4096);
+}
+
+static void clear_refs_values(void)
+{
+    int fd = OK(open("/proc/self/clear_refs", O_WRONLY));
+    CHECK_EQ(OK(write(fd, "1", 1)), 1);
+    CHECK_ERR(write(fd, "0", 1), EINVAL);
+    CHECK_ERR(write(fd, "6", 1), EINVAL);
+    CHECK_ERR(write(fd, "x", 1), EINVAL);
+    close(fd);
+}
+
+static void affinity_in_status(void)
+{
+    char *buf = malloc(8192);
+    cpu_set_t one, all;
+    OK(sched_getaffinity(0, sizeof(all), &all));
+    CPU_ZERO(&one);
+    CPU_SET(0, &one);
+    OK(sched_setaffinity(0, sizeof(one), &one));
+    read_file("/proc/self/status", buf, 8192);
+    OK(sched_setaffinity(0, sizeof(all), &all));
+    CHECK(strstr(buf, "\nCpus_allowed_list:\t0\n") != NULL);
+    free(buf);
+}
+
 GUEST_MAIN(C(status), C(stat_line), C(states_of_a_child), C(an_open_file_of_a_dead_process), C(maps), C(smaps),
            C(own_memory_file), C(descriptors), C(links), C(cmdline_and_environ), C(comm_can_be_written), C(tasks),
-           C(limits_file), C(system_files), C(sysctls), C(proc_is_not_writable_like_a_disk), C(small_reads))
+           C(limits_file), C(system_files), C(sysctls), C(proc_is_not_writable_like_a_disk), C(small_reads), C(children_file), C(io_counts), C(blocked_call_is_told), C(timer_slack_file),
+           C(page_map), C(clear_refs_values), C(affinity_in_status))

@@ -61,30 +61,35 @@ static int show_empty(struct pbuf *b, const struct proc_ctx *c)
     return 0;
 }
 
-static int show_unset_id(struct pbuf *b, const struct proc_ctx *c)
-{
-    pb_str(b, "4294967295");
-    return 0;
-}
-
 static int show_personality(struct pbuf *b, const struct proc_ctx *c)
 {
     pb_printf(b, "%08lx\n", c->t ? (unsigned long)c->t->personality : 0ul);
     return 0;
 }
 
-static int show_syscall(struct pbuf *b, const struct proc_ctx *c)
+static int show_arch_status(struct pbuf *b, const struct proc_ctx *c)
 {
-    if (!c->t || !__atomic_load_n(&c->t->current_since_ns, __ATOMIC_RELAXED))
-        pb_str(b, "running\n");
-    else
-        pb_printf(b, "%lu 0x0 0x0 0x0 0x0 0x0 0x0 0x0 0x0\n", (unsigned long)c->t->current_nr);
+    pb_str(b, "AVX512_elapsed_ms:\t-1\n");
     return 0;
 }
 
-static int show_timerslack(struct pbuf *b, const struct proc_ctx *c)
+static int show_projid_map(struct pbuf *b, const struct proc_ctx *c)
 {
-    pb_printf(b, "%lu\n", c->t ? (unsigned long)c->t->timer_slack_ns : 50000ul);
+    pb_printf(b, "%10u %10u %10u\n", 0u, 0u, UINT32_MAX);
+    return 0;
+}
+
+static int show_syscall(struct pbuf *b, const struct proc_ctx *c)
+{
+    if (!c->t || !__atomic_load_n(&c->t->current_since_ns, __ATOMIC_RELAXED)) {
+        pb_str(b, "running\n");
+        return 0;
+    }
+    pb_printf(b, "%lu", (unsigned long)c->t->current_nr);
+    for (int i = 0; i < 6; i++)
+        pb_printf(b, " 0x%lx", (unsigned long)__atomic_load_n(&c->t->current_args[i],
+                                                              __ATOMIC_RELAXED));
+    pb_printf(b, " 0x0 0x%lx\n", (unsigned long)c->t->syscall_ip);
     return 0;
 }
 
@@ -402,12 +407,26 @@ const struct proc_entry g_proc_pid_entries[] = {
     PROC_FILE("mounts", 0444, proc_show_mounts),
     PROC_FILE("mountinfo", 0444, proc_show_mountinfo),
     PROC_FILE("mountstats", 0400, proc_show_mountstats),
-    PROC_FILE_RW("clear_refs", 0200, show_empty, write_ignored),
+    PROC_FILE_RW("clear_refs", 0200, show_empty, proc_write_clear_refs),
     {.name = "smaps", .mode = S_IFREG | 0444, .flags = PROC_PTRACE, .show = proc_show_smaps},
     {.name = "smaps_rollup",
      .mode = S_IFREG | 0444,
      .flags = PROC_PTRACE,
      .show = proc_show_smaps_rollup},
+    {.name = "pagemap",
+     .mode = S_IFREG | 0400,
+     .flags = PROC_PTRACE,
+     .file_ops = &g_proc_pagemap_ops},
+    {.name = "numa_maps", .mode = S_IFREG | 0444, .flags = PROC_PTRACE, .show = proc_show_numa_maps},
+    {.name = "children", .mode = S_IFREG | 0444, .flags = PROC_THREAD, .show = proc_show_children},
+    {.name = "timers", .mode = S_IFREG | 0444, .flags = PROC_LEADER, .show = proc_show_timers},
+    {.name = "autogroup",
+     .mode = S_IFREG | 0644,
+     .flags = PROC_LEADER,
+     .show = proc_show_autogroup,
+     .write = proc_write_autogroup},
+    PROC_FILE("arch_status", 0444, show_arch_status),
+    PROC_FILE_RW("projid_map", 0644, show_projid_map, write_refused),
     PROC_FILE("wchan", 0444, show_zero),
     {.name = "stack", .mode = S_IFREG | 0400, .flags = PROC_PTRACE, .show = show_empty},
     PROC_FILE("schedstat", 0444, proc_show_schedstat),
@@ -416,14 +435,14 @@ const struct proc_entry g_proc_pid_entries[] = {
     PROC_FILE("oom_score", 0444, show_oom_score),
     PROC_FILE_RW("oom_adj", 0644, show_oom_adj, write_oom_adj),
     PROC_FILE_RW("oom_score_adj", 0644, show_oom_score_adj, write_oom_score_adj),
-    PROC_FILE_RW("loginuid", 0644, show_unset_id, write_refused),
-    PROC_FILE("sessionid", 0444, show_unset_id),
+    PROC_FILE_RW("loginuid", 0644, proc_show_loginuid, proc_write_loginuid),
+    PROC_FILE("sessionid", 0444, proc_show_sessionid),
     PROC_FILE_RW("coredump_filter", 0644, show_coredump_filter, write_coredump_filter),
     {.name = "io", .mode = S_IFREG | 0400, .flags = PROC_PTRACE, .show = proc_show_io},
     PROC_FILE_RW("uid_map", 0644, show_uid_map, write_refused),
     PROC_FILE_RW("gid_map", 0644, show_gid_map, write_refused),
     PROC_FILE_RW("setgroups", 0644, show_setgroups, write_refused),
-    PROC_FILE_RW("timerslack_ns", 0666, show_timerslack, write_ignored),
+    PROC_FILE_RW("timerslack_ns", 0666, proc_show_timerslack, proc_write_timerslack),
     {0},
 };
 

@@ -267,13 +267,40 @@ static void status_signals(struct pbuf *b, const struct proc_ctx *c, const struc
               c->t ? c->t->seccomp_mode : 0, c->t ? c->t->seccomp_count : 0);
 }
 
+/* "0-1,3" */
+static void cpu_list(struct pbuf *b, const uint64_t *mask)
+{
+    const char *comma = "";
+    for (unsigned i = 0, n; i < TASK_CPU_WORDS * 64; i += n) {
+        for (n = 0; i + n < TASK_CPU_WORDS * 64 && mask[(i + n) / 64] >> (i + n) % 64 & 1;)
+            n++;
+        if (n == 1)
+            pb_printf(b, "%s%u", comma, i);
+        else if (n)
+            pb_printf(b, "%s%u-%u", comma, i, i + n - 1);
+        if (n)
+            comma = ",";
+        n += !n;
+    }
+}
+
 static void status_cpus(struct pbuf *b, const struct proc_ctx *c)
 {
-    unsigned n = g_kernel.cpu_count ? g_kernel.cpu_count : 1;
-    pb_printf(b, "Speculation_Store_Bypass:\tthread vulnerable\n");
-    pb_printf(b, "Cpus_allowed:\t%lx\nCpus_allowed_list:\t", n >= 64 ? ~0ul : (1ul << n) - 1);
-    pb_printf(b, n > 1 ? "0-%u\n" : "%u\n", n - 1);
-    pb_printf(b, "Mems_allowed:\t1\nMems_allowed_list:\t0\n");
+    uint64_t mask[TASK_CPU_WORDS] = {1};
+    if (c->t) {
+        lock_acquire(&c->t->lock);
+        memcpy(mask, c->t->affinity, sizeof(mask));
+        lock_release(&c->t->lock);
+    }
+    pb_str(b, "Speculation_Store_Bypass:\tthread vulnerable\n"
+              "SpeculationIndirectBranch:\tconditional enabled\nCpus_allowed:\t");
+    if (g_kernel.cpu_count > 32)
+        pb_printf(b, "%lx,%08lx", (unsigned long)(mask[0] >> 32), (unsigned long)(uint32_t)mask[0]);
+    else
+        pb_printf(b, "%lx", (unsigned long)mask[0]);
+    pb_str(b, "\nCpus_allowed_list:\t");
+    cpu_list(b, mask);
+    pb_str(b, "\nMems_allowed:\t1\nMems_allowed_list:\t0\n");
     pb_printf(b, "voluntary_ctxt_switches:\t%lu\nnonvoluntary_ctxt_switches:\t%lu\n",
               c->t ? (unsigned long)c->t->nvcsw : 0ul, c->t ? (unsigned long)c->t->nivcsw : 0ul);
 }
@@ -357,22 +384,49 @@ int proc_show_limits(struct pbuf *b, const struct proc_ctx *c)
 
 int proc_show_io(struct pbuf *b, const struct proc_ctx *c)
 {
-    pb_str(b, "rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: 0\nwrite_bytes: 0\n"
-              "cancelled_write_bytes: 0\n");
+    struct io_usage u;
+    if (c->one_thread && c->t)
+        u = c->t->io;
+    else
+        process_io_usage(c->p, &u);
+    pb_printf(b, "rchar: %lu\nwchar: %lu\nsyscr: %lu\nsyscw: %lu\n", (unsigned long)u.read_bytes,
+              (unsigned long)u.write_bytes, (unsigned long)u.reads, (unsigned long)u.writes);
+    pb_str(b, "read_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0\n");
     return 0;
+}
+
+static void sched_row(struct pbuf *b, const char *name, int64_t v)
+{
+    pb_printf(b, "%-45s:%21lld\n", name, (long long)v);
+}
+
+static void sched_row_ms(struct pbuf *b, const char *name, int64_t ns)
+{
+    pb_printf(b, "%-45s:%14lld.%06lld\n", name, (long long)(ns / 1000000),
+              (long long)(ns % 1000000));
 }
 
 int proc_show_sched(struct pbuf *b, const struct proc_ctx *c)
 {
     char comm[16] = "";
-    if (c->t)
-        task_comm(c->t, comm);
-    pb_printf(b, "%s (%d, #threads: %u)\n", comm, process_nr(c->p, c->ns), c->p->task_count);
+    struct times tm;
+    if (!c->t)
+        return -ESRCH;
+    task_comm(c->t, comm);
+    times_get(c, &tm);
+    pb_printf(b, "%s (%d, #threads: %u)\n", comm, task_nr_of(c->t, c->ns), c->p->task_count);
     pb_str(b, "-------------------------------------------------------------------\n");
-    pb_printf(b, "policy                                       :                    %d\n",
-              c->t ? c->t->sched_policy : 0);
-    pb_printf(b, "prio                                         :                  %d\n",
-              120 + (c->t ? c->t->nice : 0));
+    sched_row_ms(b, "se.exec_start", time_now());
+    sched_row_ms(b, "se.vruntime", tm.utime + tm.stime);
+    sched_row_ms(b, "se.sum_exec_runtime", tm.utime + tm.stime);
+    sched_row(b, "se.nr_migrations", 0);
+    sched_row(b, "nr_switches", c->t->nvcsw + c->t->nivcsw);
+    sched_row(b, "nr_voluntary_switches", c->t->nvcsw);
+    sched_row(b, "nr_involuntary_switches", c->t->nivcsw);
+    sched_row(b, "se.load.weight", 1048576);
+    sched_row(b, "policy", c->t->sched_policy);
+    sched_row(b, "prio", c->t->sched_priority ? 99 - c->t->sched_priority : 120 + c->t->nice);
+    sched_row(b, "clock-delta", 0);
     return 0;
 }
 

@@ -50,6 +50,7 @@ enum {
     PROC_PTRACE = 1, /* only for who may look into the process */
     PROC_HIDDEN = 2, /* found, not listed */
     PROC_LEADER = 4, /* not in /proc/PID/task/TID */
+    PROC_THREAD = 8, /* only there */
 };
 
 struct proc_entry {
@@ -114,6 +115,13 @@ proc_show_fn proc_show_stat, proc_show_status, proc_show_statm, proc_show_limits
 proc_show_fn proc_show_maps, proc_show_smaps, proc_show_smaps_rollup, proc_show_cmdline,
     proc_show_environ, proc_show_auxv;
 extern const struct file_ops g_proc_mem_ops;
+/* pid_more.c */
+proc_show_fn proc_show_children, proc_show_timers, proc_show_autogroup, proc_show_timerslack,
+    proc_show_loginuid, proc_show_sessionid, proc_show_numa_maps;
+typedef int proc_write_fn(const struct proc_ctx *c, char *text, size_t size);
+proc_write_fn proc_write_autogroup, proc_write_timerslack, proc_write_loginuid,
+    proc_write_clear_refs;
+extern const struct file_ops g_proc_pagemap_ops;
 /* pid_mounts.c */
 proc_show_fn proc_show_mounts, proc_show_mountinfo, proc_show_mountstats;
 /* pid_fd.c */

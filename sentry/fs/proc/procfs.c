@@ -217,7 +217,7 @@ static int number_apply(const struct proc_ctx *c, const struct proc_numbers *num
 
 static bool hidden_here(const struct proc_inode *dir, const struct proc_entry *e)
 {
-    return dir->tid && e->flags & PROC_LEADER;
+    return e->flags & (dir->tid ? PROC_LEADER : PROC_THREAD);
 }
 
 static int proc_lookup(struct inode *dir, const char *name, size_t len, struct inode **out)

@@ -179,7 +179,91 @@ static int show_boot_id(struct pbuf *b, const struct proc_ctx *c)
 
 static int show_pid_max(struct pbuf *b, const struct proc_ctx *c)
 {
-    pb_printf(b, "%d\n", c->ns->pid_max);
+    pb_printf(b, "%d\n", __atomic_load_n(&c->ns->pid_max, __ATOMIC_RELAXED));
+    return 0;
+}
+
+static int write_int(const char *text, long min, long max, int *out)
+{
+    char *end;
+    errno = 0;
+    long v = strtol(text, &end, 0);
+    while (isspace((unsigned char)*end))
+        end++;
+    if (end == text || *end || errno || v < min || v > max)
+        return -EINVAL;
+    *out = v;
+    return 0;
+}
+
+#define PIDS_LEAST 301
+#define PIDS_MOST  4194304
+
+static int write_pid_max(const struct proc_ctx *c, char *text, size_t size)
+{
+    int v, r = write_int(text, PIDS_LEAST, PIDS_MOST, &v);
+    if (!r)
+        __atomic_store_n(&c->ns->pid_max, v, __ATOMIC_RELAXED);
+    return r;
+}
+
+static int show_last_pid(struct pbuf *b, const struct proc_ctx *c)
+{
+    LOCK_GUARD(&g_kernel.tasks_lock);
+    pb_printf(b, "%d\n", c->ns->last_pid);
+    return 0;
+}
+
+static int write_last_pid(const struct proc_ctx *c, char *text, size_t size)
+{
+    int v, r = write_int(text, 0, PIDS_MOST, &v);
+    if (r)
+        return r;
+    if (!cred_has_cap(c->caller->cred, CAP_SYS_ADMIN) &&
+        !cred_has_cap(c->caller->cred, CAP_CHECKPOINT_RESTORE))
+        return -EPERM;
+    LOCK_GUARD(&g_kernel.tasks_lock);
+    c->ns->last_pid = MIN(v, c->ns->pid_max - 1);
+    return 0;
+}
+
+/* ---- a few numbers in a row ---- */
+
+struct numbers {
+    struct lock lock;
+    int count;
+    int v[4]; /* lock: lock */
+};
+static struct numbers g_printk = {LOCK_INITIALIZER(LR_LEAF), 4, {4, 4, 1, 7}};
+static struct numbers g_acct_levels = {LOCK_INITIALIZER(LR_LEAF), 3, {4, 2, 30}};
+
+static int show_numbers(struct pbuf *b, const struct proc_ctx *c)
+{
+    struct numbers *n = c->e->data;
+    LOCK_GUARD(&n->lock);
+    for (int i = 0; i < n->count; i++)
+        pb_printf(b, i ? "\t%d" : "%d", n->v[i]);
+    pb_str(b, "\n");
+    return 0;
+}
+
+static int write_numbers(const struct proc_ctx *c, char *text, size_t size)
+{
+    struct numbers *n = c->e->data;
+    int v[4], given = 0;
+    for (char *end; *text && given < n->count; text = end) {
+        errno = 0;
+        v[given] = strtol(text, &end, 0);
+        if (end == text || errno)
+            return -EINVAL;
+        given++;
+        while (isspace((unsigned char)*end))
+            end++;
+    }
+    if (*text || !given)
+        return -EINVAL;
+    LOCK_GUARD(&n->lock);
+    memcpy(n->v, v, given * sizeof(v[0]));
     return 0;
 }
 
@@ -237,6 +321,11 @@ static int write_core_uses_pid(const struct proc_ctx *c, char *text, size_t size
             &(var), 0, 0                                                                           \
         }                                                                                          \
     }
+#define NUMBERS(n, var)                                                                            \
+    {                                                                                              \
+        .name = (n), .mode = S_IFREG | 0644, .show = show_numbers, .write = write_numbers,         \
+        .data = &(var)                                                                             \
+    }
 #define KNOB(n, var, lo, hi)                                                                       \
     {                                                                                              \
         .name = (n), .mode = S_IFREG | 0644, .show = show_knob, .write = write_knob,               \
@@ -290,7 +379,63 @@ static const struct proc_entry g_kernel_entries[] = {
     PROC_DIR("random", 0555, g_random),
     PROC_DIR("keys", 0555, g_keys),
     PROC_DIR("pty", 0555, g_pty),
-    PROC_FILE("pid_max", 0644, show_pid_max),
+    PROC_FILE_RW("pid_max", 0644, show_pid_max, write_pid_max),
+    PROC_FILE_RW("ns_last_pid", 0666, show_last_pid, write_last_pid),
+    NUMBERS("printk", g_printk),
+    NUMBERS("acct", g_acct_levels),
+    NUM("auto_msgmni", 0, 0, 1),
+    TEXT("bootloader_type", "0"),
+    TEXT("bootloader_version", "0"),
+    NUM("cad_pid", 1, 1, 4194304),
+    TEXT_RW("core_modes", "core"),
+    NUM("ctrl-alt-del", 0, 0, INT32_MAX),
+    NUM("hardlockup_panic", 0, 0, 1),
+    NUM("hung_task_all_cpu_backtrace", 0, 0, 1),
+    NUM("hung_task_check_count", 4194304, 0, INT32_MAX),
+    NUM("hung_task_check_interval_secs", 0, 0, INT32_MAX),
+    NUM("hung_task_panic", 0, 0, 1),
+    NUM("hung_task_warnings", 10, -1, INT32_MAX),
+    NUM("io_delay_type", 0, 0, 3),
+    NUM("io_uring_group", -1, -1, INT32_MAX),
+    NUM("kexec_load_disabled", 1, 1, 1),
+    NUM("max_lock_depth", 1024, 0, INT32_MAX),
+    TEXT_RW("modprobe", "/sbin/modprobe"),
+    NUM("modules_disabled", 1, 1, 1),
+    NUM("nmi_watchdog", 0, 0, 1),
+    NUM("numa_balancing", 0, 0, 2),
+    NUM("oops_all_cpu_backtrace", 0, 0, 1),
+    NUM("oops_limit", 10000, 0, INT32_MAX),
+    NUM("panic_on_io_nmi", 0, 0, 1),
+    NUM("panic_on_oops", 0, 0, 1),
+    NUM("panic_on_rcu_stall", 0, 0, 1),
+    NUM("panic_on_unrecovered_nmi", 0, 0, 1),
+    NUM("panic_on_warn", 0, 0, 1),
+    NUM("panic_print", 0, 0, INT32_MAX),
+    NUM("perf_cpu_time_max_percent", 25, 0, 100),
+    NUM("perf_event_max_contexts_per_stack", 8, 0, 1000),
+    NUM("perf_event_max_sample_rate", 100000, 1, INT32_MAX),
+    NUM("perf_event_max_stack", 127, 0, 640),
+    NUM("perf_event_mlock_kb", 516, 0, INT32_MAX),
+    TEXT_RW("poweroff_cmd", "/sbin/poweroff"),
+    NUM("print-fatal-signals", 0, 0, 1),
+    NUM("printk_delay", 0, 0, 10000),
+    TEXT_RW("printk_devkmsg", "on"),
+    NUM("printk_ratelimit", 5, 0, INT32_MAX),
+    NUM("printk_ratelimit_burst", 10, 0, INT32_MAX),
+    NUM("sched_cfs_bandwidth_slice_us", 5000, 1, INT32_MAX),
+    NUM("sched_deadline_period_max_us", 4194304, 0, INT32_MAX),
+    NUM("sched_deadline_period_min_us", 100, 0, INT32_MAX),
+    KNOB("sched_rr_timeslice_ms", g_sched_rr_timeslice_ms, 1, 10000),
+    NUM("soft_watchdog", 0, 0, 1),
+    NUM("softlockup_panic", 0, 0, 1),
+    NUM("stack_tracer_enabled", 0, 0, 1),
+    NUM("sysctl_writes_strict", 1, -1, 1),
+    NUM("task_delayacct", 0, 0, 1),
+    NUM("timer_migration", 1, 0, 1),
+    NUM("unknown_nmi_panic", 0, 0, 1),
+    NUM("warn_limit", 0, 0, INT32_MAX),
+    NUM("watchdog", 0, 0, 1),
+    NUM("watchdog_thresh", 10, 0, 60),
     NUM("threads-max", 63459, 1, INT32_MAX),
     TEXT("cap_last_cap", "40"),
     TEXT("ngroups_max", "65536"),
@@ -300,9 +445,9 @@ static const struct proc_entry g_kernel_entries[] = {
     PROC_FILE_RW("core_pattern", 0644, show_core_pattern, write_core_pattern),
     PROC_FILE_RW("core_uses_pid", 0644, show_core_uses_pid, write_core_uses_pid),
     NUM("core_pipe_limit", 0, 0, INT32_MAX),
-    NUM("dmesg_restrict", 1, 0, 1),
+    KNOB("dmesg_restrict", g_dmesg_restrict, 0, 1),
     NUM("kptr_restrict", 1, 0, 2),
-    NUM("randomize_va_space", 2, 0, 2),
+    KNOB("randomize_va_space", g_randomize_va_space, 0, 2),
     NUM("perf_event_paranoid", 4, -1, 4),
     NUM("unprivileged_bpf_disabled", 2, 0, 2),
     NUM("io_uring_disabled", 2, 0, 2),
@@ -313,7 +458,6 @@ static const struct proc_entry g_kernel_entries[] = {
     NUM("sched_autogroup_enabled", 0, 0, 1),
     NUM("sysrq", 0, 0, 511),
     NUM("tainted", 0, 0, INT32_MAX),
-    TEXT("printk", "4\t4\t1\t7"),
     KNOB("msgmax", g_ipc_limits.msg_max, 0, INT32_MAX),
     KNOB("msgmnb", g_ipc_limits.msg_queue_bytes, 0, INT32_MAX),
     KNOB("msgmni", g_ipc_limits.msg_count, 0, 32768),
