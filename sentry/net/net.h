@@ -88,7 +88,6 @@ bool net_file_is_socket(struct file *f);
 /* The same for a netlink socket (-EINVAL: another kind), and a message into its queue from us. */
 int net_netlink_of(struct task *t, int fd, struct file **f, struct socket **out);
 void net_netlink_push(struct socket *s, const void *data, size_t size);
-bool net_wants_creds(struct socket *s); /* SO_PASSCRED */
 
 /* SIOCGIF* and other interface questions. */
 int64_t net_ioctl_interface(struct task *t, unsigned cmd, uint64_t arg);

@@ -128,6 +128,7 @@ struct socket {
     struct path bound_path;     /* unix: counted; mnt NULL if none */
     unsigned flights;           /* unix_gc.c: how many descriptors of it are in messages */
     struct list_node flight_node;
+    struct list_node all_node; /* unix: all there are, until closed */
     struct list_node gc_node;
     int gc_count;
     bool gc_seen;

@@ -138,10 +138,23 @@ void socket_get(struct socket *s)
     ref_get(&s->ref);
 }
 
+/* A socket that never got a descriptor is in tables all the same. */
+static void socket_unlist(struct socket *s)
+{
+    if (!list_linked(&s->all_node) && !list_linked(&s->name_node))
+        return;
+    LOCK_GUARD(&g_net_lock);
+    list_del(&s->all_node);
+    raw_release_locked(s);
+    if (s->named && s->family->release)
+        s->family->release(s);
+}
+
 void socket_put(struct socket *s)
 {
     if (!ref_put(&s->ref))
         return;
+    socket_unlist(s);
     packets_free(&s->rx);
     packets_free(&s->errq);
     packet_free(s->corked);
@@ -191,6 +204,7 @@ static struct socket *socket_alloc(struct task *t, const struct family *fam, int
     list_node_init(&s->wait_node);
     list_node_init(&s->flight_node);
     list_node_init(&s->gc_node);
+    list_node_init(&s->all_node);
     s->rcvbuf = net_knob(NET_RMEM_DEFAULT);
     s->sndbuf = net_knob(NET_WMEM_DEFAULT);
     s->uid = t->cred->euid;
@@ -297,6 +311,7 @@ static void socket_close(struct socket *s)
     list_splice_back(&unread, &s->rx);
     s->rx_bytes = 0;
     struct socket *peer = detach_peer_locked(s, !list_empty(&unread));
+    list_del(&s->all_node);
     mcast_release(s);
     raw_release_locked(s);
     forget_name_locked(s);

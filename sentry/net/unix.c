@@ -1,7 +1,7 @@
 /* AF_UNIX names: unix(7). Path names are inodes whose pipe_or_socket is the bound socket; abstract
  * names are a list. Both are guarded by the net lock. */
 #include "base/overflow.h"
-#include "net/net_priv.h"
+#include "net/netlink_priv.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +15,7 @@
 
 static struct list g_abstract = LIST_INIT(g_abstract); /* lock: g_net_lock */
 static struct list g_paths = LIST_INIT(g_paths);       /* lock: g_net_lock; for /proc/net/unix */
+static struct list g_all = LIST_INIT(g_all);           /* lock: g_net_lock; socket.all_node */
 static uint32_t g_autobind_next;                       /* lock: g_net_lock */
 
 static int unix_init(struct task *t, struct socket *s)
@@ -27,7 +28,11 @@ static int unix_init(struct task *t, struct socket *s)
         return -ESOCKTNOSUPPORT;
     s->kind = K_UNIX;
     s->own_id = peer_id_new(t);
-    return s->own_id ? 0 : -ENOMEM;
+    if (!s->own_id)
+        return -ENOMEM;
+    LOCK_GUARD(&g_net_lock);
+    list_push_back(&g_all, &s->all_node);
+    return 0;
 }
 
 static int unix_check(struct socket *s, const struct net_addr *a)
@@ -225,20 +230,23 @@ static int format_line(struct socket *s, char *buf, size_t size)
     return len;
 }
 
+void unix_for_each_locked(bool (*fn)(struct socket *s, void *arg), void *arg)
+{
+    struct socket *s;
+    list_for_each(s, &g_all, all_node) if (!fn(s, arg)) return;
+}
+
 int net_unix_proc_line(unsigned *index, char *buf, size_t size)
 {
-    struct list *const lists[] = {&g_paths, &g_abstract};
     unsigned i = 0;
+    struct socket *s;
     LOCK_GUARD(&g_net_lock);
-    for (int l = 0; l < 2; l++) {
-        struct socket *s;
-        list_for_each(s, lists[l], name_node)
-        {
-            if (i++ < *index)
-                continue;
-            ++*index;
-            return format_line(s, buf, size);
-        }
+    list_for_each(s, &g_all, all_node)
+    {
+        if (i++ < *index)
+            continue;
+        ++*index;
+        return format_line(s, buf, size);
     }
     return 0;
 }

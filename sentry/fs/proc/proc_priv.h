@@ -104,6 +104,7 @@ int proc_mount_table(const char *type, uint64_t magic, const struct proc_entry *
 
 extern const struct proc_entry g_proc_root_entries[]; /* system.c */
 extern const struct proc_entry g_proc_pid_entries[];  /* pid.c */
+extern const struct proc_entry g_proc_sys_net_entries[]; /* sysctl_net.c */
 extern const struct proc_entry g_proc_sys_entries[];  /* sysctl.c */
 extern const struct proc_entry g_proc_net_entries[];  /* net.c */
 extern const struct proc_entry g_proc_pid_dir;        /* pid.c */

@@ -590,55 +590,6 @@ static const struct proc_entry g_fs_entries[] = {
     {0},
 };
 
-static const struct proc_entry g_net_core[] = {
-    NUM("somaxconn", 4096, 0, INT32_MAX),     NUM("rmem_default", 212992, 2304, INT32_MAX),
-    NUM("rmem_max", 212992, 2304, INT32_MAX), NUM("wmem_default", 212992, 4608, INT32_MAX),
-    NUM("wmem_max", 212992, 4608, INT32_MAX), NUM("netdev_max_backlog", 1000, 0, INT32_MAX),
-    NUM("optmem_max", 131072, 0, INT32_MAX),  {0},
-};
-static const struct proc_entry g_net_ipv4[] = {
-    TEXT_RW("ip_local_port_range", "32768\t60999"),
-    TEXT_RW("ip_local_reserved_ports", ""),
-    TEXT_RW("ping_group_range", "1\t0"),
-    TEXT_RW("tcp_rmem", "4096\t131072\t6291456"),
-    TEXT_RW("tcp_wmem", "4096\t16384\t4194304"),
-    TEXT_RW("tcp_mem", "88560\t118083\t177120"),
-    TEXT_RW("tcp_congestion_control", "cubic"),
-    TEXT("tcp_available_congestion_control", "reno cubic"),
-    TEXT("tcp_allowed_congestion_control", "reno cubic"),
-    NUM("ip_forward", 0, 0, 1),
-    NUM("ip_nonlocal_bind", 0, 0, 1),
-    NUM("ip_unprivileged_port_start", 1024, 0, 65535),
-    NUM("ip_default_ttl", 64, 1, 255),
-    NUM("tcp_sack", 1, 0, 1),
-    NUM("tcp_timestamps", 1, 0, 2),
-    NUM("tcp_window_scaling", 1, 0, 1),
-    NUM("tcp_syncookies", 1, 0, 2),
-    NUM("tcp_tw_reuse", 2, 0, 2),
-    NUM("tcp_fin_timeout", 60, 0, INT32_MAX),
-    NUM("tcp_keepalive_time", 7200, 0, INT32_MAX),
-    NUM("tcp_keepalive_intvl", 75, 0, INT32_MAX),
-    NUM("tcp_keepalive_probes", 9, 0, INT32_MAX),
-    NUM("tcp_max_syn_backlog", 512, 0, INT32_MAX),
-    NUM("tcp_fastopen", 1, 0, INT32_MAX),
-    NUM("tcp_syn_retries", 6, 1, 127),
-    NUM("tcp_retries2", 15, 0, 255),
-    {0},
-};
-static const struct proc_entry g_ipv6_all[] = {
-    NUM("disable_ipv6", 0, 0, 1), NUM("forwarding", 0, 0, 1), {0}};
-static const struct proc_entry g_ipv6_conf[] = {PROC_DIR("all", 0555, g_ipv6_all),
-                                                PROC_DIR("default", 0555, g_ipv6_all),
-                                                PROC_DIR("lo", 0555, g_ipv6_all),
-                                                {0}};
-static const struct proc_entry g_net_ipv6[] = {
-    PROC_DIR("conf", 0555, g_ipv6_conf), NUM("bindv6only", 0, 0, 1), {0}};
-static const struct proc_entry g_net_unix[] = {NUM("max_dgram_qlen", 512, 0, INT32_MAX), {0}};
-static const struct proc_entry g_net_entries[] = {PROC_DIR("core", 0555, g_net_core),
-                                                  PROC_DIR("ipv4", 0555, g_net_ipv4),
-                                                  PROC_DIR("ipv6", 0555, g_net_ipv6),
-                                                  PROC_DIR("unix", 0555, g_net_unix),
-                                                  {0}};
 static const struct proc_entry g_user_entries[] = {NUM("max_user_namespaces", 0, 0, INT32_MAX),
                                                    NUM("max_mnt_namespaces", 63459, 0, INT32_MAX),
                                                    NUM("max_pid_namespaces", 0, 0, INT32_MAX),
@@ -647,6 +598,6 @@ static const struct proc_entry g_user_entries[] = {NUM("max_user_namespaces", 0,
 
 const struct proc_entry g_proc_sys_entries[] = {
     PROC_DIR("kernel", 0555, g_kernel_entries), PROC_DIR("vm", 0555, g_vm_entries),
-    PROC_DIR("fs", 0555, g_fs_entries),         PROC_DIR("net", 0555, g_net_entries),
+    PROC_DIR("fs", 0555, g_fs_entries),         PROC_DIR("net", 0555, g_proc_sys_net_entries),
     PROC_DIR("user", 0555, g_user_entries),     {0},
 };
