@@ -65,7 +65,7 @@ static const char g_help[] =
     "  --cwd DIR                    working directory inside (default: the present one)\n"
     "  --uid N, --gid N             identity inside (default: the caller's)\n"
     "  --hostname NAME              host name inside\n"
-    "  --network=none|host|sandbox  none: only loopback inside (default)\n"
+    "  --network=none|host          none: only loopback inside (default)\n"
     "  --memory=SIZE                limit of guest memory, with K, M, G (default: none)\n"
     "  --cpus=N                     processors that programs see (default: all)\n"
     "  --strace[=set]               print system calls on stderr; set: names separated by commas\n"
@@ -206,7 +206,11 @@ static int take_option(struct parsed *p, int opt)
         return check_choice("platform", optarg, "auto|systrap|kvm");
     case OPT_NETWORK:
         s->network = optarg;
-        return check_choice("network", optarg, "none|host|sandbox");
+        if (!strcmp(optarg, "sandbox"))
+            return cli_error(RF_EXIT_ERROR,
+                             "--network=sandbox is not there yet: ringfence has no TCP/IP stack of its "
+                             "own; use none (loopback inside) or host (the host's sockets)");
+        return check_choice("network", optarg, "none|host");
     case OPT_ROOTFS:
         c->rootfs = optarg;
         return 0;

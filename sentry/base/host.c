@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
@@ -184,4 +185,61 @@ int host_futex_wait(const uint32_t *word, uint32_t expected, int64_t deadline_ns
 void host_futex_wake(const uint32_t *word, int count)
 {
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0);
+}
+
+/* ---- sockets of the host ---- */
+
+int host_socket(int domain, int type, int protocol)
+{
+    return HOST_RETRY(socket(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol));
+}
+
+int host_bind(int fd, const void *addr, unsigned size)
+{
+    return HOST_RETRY(bind(fd, addr, size));
+}
+
+int host_connect(int fd, const void *addr, unsigned size)
+{
+    return connect(fd, addr, size) < 0 ? -errno : 0;
+}
+
+int host_listen(int fd, int backlog)
+{
+    return HOST_RETRY(listen(fd, backlog));
+}
+
+int host_accept(int fd, void *addr, unsigned *size)
+{
+    return HOST_RETRY(accept4(fd, addr, size, SOCK_NONBLOCK | SOCK_CLOEXEC));
+}
+
+int host_shutdown(int fd, int how)
+{
+    return HOST_RETRY(shutdown(fd, how));
+}
+
+int host_sockname(int fd, bool peer, void *addr, unsigned *size)
+{
+    return HOST_RETRY(peer ? getpeername(fd, addr, size) : getsockname(fd, addr, size));
+}
+
+int host_getsockopt(int fd, int level, int name, void *value, unsigned *size)
+{
+    return HOST_RETRY(getsockopt(fd, level, name, value, size));
+}
+
+int host_setsockopt(int fd, int level, int name, const void *value, unsigned size)
+{
+    return HOST_RETRY(setsockopt(fd, level, name, value, size));
+}
+
+int64_t host_sendmsg(int fd, const struct msghdr *h, int flags)
+{
+    return HOST_RETRY(sendmsg(fd, h, flags));
+}
+
+int64_t host_recvmsg(int fd, struct msghdr *h, int flags)
+{
+    return HOST_RETRY(recvmsg(fd, h, flags));
 }

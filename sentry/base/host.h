@@ -43,3 +43,18 @@ int64_t host_clock_ns(clockid_t clk);
  * CLOCK_MONOTONIC deadline (INT64_MAX = none), -EINTR. */
 int host_futex_wait(const uint32_t *word, uint32_t expected, int64_t deadline_ns);
 void host_futex_wake(const uint32_t *word, int count);
+
+/* Sockets of the host, for --network=host alone: these are not on the usual list of host calls. Sockets
+ * are made non-blocking and close-on-exec. */
+struct msghdr;
+int host_socket(int domain, int type, int protocol);
+int host_bind(int fd, const void *addr, unsigned size);
+int host_connect(int fd, const void *addr, unsigned size); /* -EINPROGRESS */
+int host_listen(int fd, int backlog);
+int host_accept(int fd, void *addr, unsigned *size);
+int host_shutdown(int fd, int how);
+int host_sockname(int fd, bool peer, void *addr, unsigned *size);
+int host_getsockopt(int fd, int level, int name, void *value, unsigned *size);
+int host_setsockopt(int fd, int level, int name, const void *value, unsigned size);
+int64_t host_sendmsg(int fd, const struct msghdr *h, int flags);
+int64_t host_recvmsg(int fd, struct msghdr *h, int flags);

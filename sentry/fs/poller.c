@@ -6,7 +6,6 @@
 #include "base/host.h"
 #include "base/log.h"
 #include "base/overflow.h"
-#include "fs/poller_priv.h"
 #include "fs/vfs.h"
 
 #include <errno.h>

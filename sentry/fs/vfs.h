@@ -791,6 +791,9 @@ struct poller_entry;
 int poller_init(void);
 int poller_add(int host_fd, unsigned events, struct waitq *wq, struct poller_entry **out);
 void poller_rearm(struct poller_entry *e); /* edge consumed: tell me again */
+/* Wake the queue once, as soon as one of these epoll(7) events (or an error) holds. Cheap when that
+ * is already asked for. Takes LR_POLLER. */
+void poller_want(struct poller_entry *e, unsigned events);
 void poller_remove(struct poller_entry *e);
 
 void vfs_init(void); /* caches, the anonymous superblock */

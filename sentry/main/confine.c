@@ -19,6 +19,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -90,6 +91,7 @@ int confine_enter(bool die_with_parent, const char **step)
 enum arg_check {
     ANY,
     THREAD_ONLY, /* clone: only with CLONE_THREAD */
+    INET_ONLY,   /* socket: of the internet families, or NETLINK_ROUTE */
 };
 
 static const struct allowed {
@@ -146,10 +148,44 @@ static const struct allowed {
 #undef ALLOW
 };
 
+/* With --network=host, and only then: the host's sockets. Data, readiness and the rest of their life
+ * use calls of the list above. */
+static const struct allowed g_network[] = {
+#define ALLOW(name, check, reason)                                                                 \
+    {                                                                                              \
+        SYS_##name, #name, check, reason                                                           \
+    }
+    ALLOW(socket, INET_ONLY, "a host socket: IPv4, IPv6, and rtnetlink to read"),
+    ALLOW(bind, ANY, "its name"),
+    ALLOW(connect, ANY, "its peer"),
+    ALLOW(listen, ANY, "a server's"),
+    ALLOW(accept4, ANY, "a server's connections"),
+    ALLOW(shutdown, ANY, "the end of a direction"),
+    ALLOW(getsockname, ANY, "its name, told"),
+    ALLOW(getpeername, ANY, "its peer's name, told"),
+    ALLOW(setsockopt, ANY, "options without pointers or descriptors: net/hostnet.c"),
+    ALLOW(getsockopt, ANY, "the same; the result of a connect"),
+#undef ALLOW
+};
+
+#define NETWORK_COUNT (sizeof(g_network) / sizeof(g_network[0]))
 #define ALLOWED_COUNT (sizeof(g_allowed) / sizeof(g_allowed[0]))
+
+static int add_inet(scmp_filter_ctx f, int nr)
+{
+    int err = seccomp_rule_add(f, SCMP_ACT_ALLOW, nr, 1, SCMP_A0(SCMP_CMP_EQ, AF_INET));
+    if (!err)
+        err = seccomp_rule_add(f, SCMP_ACT_ALLOW, nr, 1, SCMP_A0(SCMP_CMP_EQ, AF_INET6));
+    if (!err)
+        err = seccomp_rule_add(f, SCMP_ACT_ALLOW, nr, 2, SCMP_A0(SCMP_CMP_EQ, AF_NETLINK),
+                               SCMP_A2(SCMP_CMP_EQ, 0 /* NETLINK_ROUTE */));
+    return err;
+}
 
 static int add_rule(scmp_filter_ctx f, const struct allowed *a)
 {
+    if (a->check == INET_ONLY)
+        return add_inet(f, a->nr);
     if (a->nr == SYS_clone3)
         return seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), a->nr, 0);
     if (a->check == THREAD_ONLY)
@@ -166,7 +202,7 @@ static const bool g_sanitized = true;
 static const bool g_sanitized = false;
 #endif
 
-int confine_seccomp(void)
+int confine_seccomp(bool host_network)
 {
     if (g_sanitized)
         return 0;
@@ -177,17 +213,21 @@ int confine_seccomp(void)
         seccomp_attr_set(f, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a binary tree: long lists stay quick */
     for (size_t i = 0; !err && i < ALLOWED_COUNT; i++)
         err = add_rule(f, &g_allowed[i]);
+    for (size_t i = 0; !err && host_network && i < NETWORK_COUNT; i++)
+        err = add_rule(f, &g_network[i]);
     if (!err)
         err = seccomp_load(f);
     seccomp_release(f);
     return err;
 }
 
-void confine_print(void)
+void confine_print(bool host_network)
 {
     for (size_t i = 0; i < ALLOWED_COUNT; i++)
         printf("%-16s %s\n", g_allowed[i].name, g_allowed[i].reason);
-    printf("%zu host calls allowed\n", ALLOWED_COUNT);
+    for (size_t i = 0; host_network && i < NETWORK_COUNT; i++)
+        printf("%-16s %s\n", g_network[i].name, g_network[i].reason);
+    printf("%zu host calls allowed\n", ALLOWED_COUNT + (host_network ? NETWORK_COUNT : 0));
 }
 
 void confine_break(void)

@@ -11,10 +11,10 @@
 int confine_enter(bool die_with_parent, const char **step);
 
 /* Last step before guest code runs: the list of host calls, enforced for all threads to come. */
-int confine_seccomp(void);
+int confine_seccomp(bool host_network);
 
 /* One line per allowed call with its reason, and the count, on stdout: --print-seccomp. */
-void confine_print(void);
+void confine_print(bool host_network);
 
 /* Make a host call that the list does not have. Returns only if the list has failed to stop it. */
 void confine_break(void);

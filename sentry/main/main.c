@@ -12,6 +12,7 @@
 #include "kernel/kernel.h"
 #include "main/confine.h"
 #include "mm/mm.h"
+#include "net/net.h"
 #include "time/time.h"
 
 #include <errno.h>
@@ -28,7 +29,7 @@
 struct arguments {
     int control_fd, config_fd, listen_fd, kvm_fd, log_fd;
     const char *selftest;
-    bool print_seccomp, attached;
+    bool print_seccomp, attached, host_network;
 };
 
 static int parse_arguments(int argc, char **argv, struct arguments *a)
@@ -42,6 +43,7 @@ static int parse_arguments(int argc, char **argv, struct arguments *a)
         {"selftest", required_argument, NULL, 's'},
         {"print-seccomp", no_argument, NULL, 'p'},
         {"attached", no_argument, NULL, 'a'},
+        {"network", required_argument, NULL, 'n'}, /* for --print-seccomp and --selftest */
         {NULL, 0, NULL, 0},
     };
     *a = (struct arguments){
@@ -73,6 +75,9 @@ static int parse_arguments(int argc, char **argv, struct arguments *a)
         case 'a':
             a->attached = true;
             break;
+        case 'n':
+            a->host_network = !strcmp(optarg, "host");
+            break;
         default:
             return -EINVAL;
         }
@@ -81,9 +86,9 @@ static int parse_arguments(int argc, char **argv, struct arguments *a)
 }
 
 /* --selftest=forbidden: confined as in earnest, then one call too many. The test expects SIGSYS. */
-static int selftest(void)
+static int selftest(bool host_network)
 {
-    int err = confine_seccomp();
+    int err = confine_seccomp(host_network);
     if (err)
         return RF_EXIT_ERROR;
     confine_break();
@@ -212,7 +217,10 @@ _Noreturn static void run(const struct arguments *a)
     START_STEP(poller_init(), "the poller of host descriptors");
     START_STEP(control_init(/*signals=*/!a->attached), "the control server");
     START_STEP(first_thread(), "threads");
-    START_STEP(confine_seccomp(), "seccomp");
+    bool host_network = !strcmp(c.network, "host");
+    START_STEP(confine_seccomp(host_network), "seccomp");
+    if (host_network)
+        net_use_host();
     start_kernel(&c, p);
     control_serve(&c);
 }
@@ -223,11 +231,11 @@ int main(int argc, char **argv)
     if (parse_arguments(argc, argv, &a))
         return RF_EXIT_ERROR;
     if (a.print_seccomp) {
-        confine_print();
+        confine_print(a.host_network);
         return 0;
     }
     if (a.selftest)
-        return !strcmp(a.selftest, "forbidden") ? selftest() : RF_EXIT_ERROR;
+        return !strcmp(a.selftest, "forbidden") ? selftest(a.host_network) : RF_EXIT_ERROR;
     if (a.control_fd < 0 || a.config_fd < 0) {
         fputs("rf-sentry is started by ringfence and runrf, not by hand\n", stderr);
         return RF_EXIT_ERROR;

@@ -93,11 +93,8 @@ static struct socket *disconnect_locked(struct socket *s)
         s->state = SOCK_IDLE;
     s->rx_eof = s->shut_read = s->shut_write = s->fin_first = false;
     /* A port that was chosen for it goes back; a bound address stays. */
-    if (s->named && !s->user_port && s->kind & K_UDP && s->family->release) {
-        s->family->release(s);
-        s->named = false;
-        s->local.size = 0;
-    }
+    if (s->named && !s->user_port && s->kind & K_UDP)
+        inet_forget_port_locked(s);
     return old;
 }
 
@@ -169,6 +166,8 @@ static int listen_locked(struct socket *s, int backlog, struct peer_id **id)
 static int listen_on(struct task *t, struct socket *s, int backlog)
 {
     int err = 0;
+    if (s->family->provider)
+        return s->family->provider->listen(s, backlog);
     if (!socket_is_connected_type(s))
         return -EOPNOTSUPP;
     if (socket_is_unix(s) && !s->local.size)
@@ -218,6 +217,8 @@ static struct socket *accept_take(struct socket *s, int *err)
 static int accept_wait(struct task *t, struct socket *s, struct file *f, struct socket **out)
 {
     int err = 0;
+    if (s->family->provider)
+        return s->family->provider->accept(t, s, f, out);
     if (!socket_is_connected_type(s))
         return -EOPNOTSUPP;
     *out = accept_take(s, &err);
@@ -303,7 +304,9 @@ int64_t net_shutdown(struct task *t, int fd, int how)
     int64_t err = net_socket_of(t, fd, &f, &s);
     if (err)
         return err;
-    if (s->kind & (K_NETLINK | K_PACKET))
+    if (s->family->provider)
+        err = s->family->provider->shutdown(s, how);
+    else if (s->kind & (K_NETLINK | K_PACKET))
         err = -EOPNOTSUPP;
     else
         err = how < SHUT_RD || how > SHUT_RDWR ? -EINVAL : shutdown_locked(s, how, &peer);
@@ -318,6 +321,8 @@ int64_t net_shutdown(struct task *t, int fd, int how)
 
 static int name_of(struct socket *s, bool peer, struct net_addr *a)
 {
+    if (s->family->provider)
+        return s->family->name(s, peer, a);
     LOCK_GUARD(&g_net_lock);
     if (s->family->name)
         return s->family->name(s, peer, a);
@@ -409,6 +414,8 @@ int64_t net_sendmsg(struct task *t, struct socket *s, struct file *f, struct net
 
 int64_t net_recvmsg(struct task *t, struct socket *s, struct file *f, struct net_msg *m)
 {
+    if (s->family->provider)
+        return s->family->provider->recv(t, s, f, m);
     if (m->flags & MSG_ERRQUEUE)
         return s->kind & K_INET ? errqueue_recv(s, m) : -EAGAIN;
     return socket_is_connected_type(s) ? stream_recv(t, s, f, m) : dgram_recv(t, s, f, m);

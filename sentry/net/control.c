@@ -20,6 +20,8 @@ void net_msg_release(struct net_msg *m)
 {
     scm_free(m->scm);
     m->scm = NULL;
+    free(m->raw_control);
+    m->raw_control = NULL;
 }
 
 /* ---- out: descriptors and credentials
@@ -191,6 +193,8 @@ static int parse_one(struct task *t, struct socket *s, struct net_msg *m, const 
 int net_control_parse(struct task *t, struct socket *s, struct net_msg *m, const char *buf,
                       size_t size)
 {
+    if (s->family->provider)
+        return s->family->provider->parse_control(m, buf, size);
     for (size_t at = 0; size - at >= sizeof(struct cmsghdr);) {
         struct cmsghdr h;
         memcpy(&h, buf + at, sizeof(h));

@@ -339,6 +339,8 @@ static int64_t ioctl_route(struct task *t, unsigned cmd)
 int64_t net_ioctl_interface(struct task *t, unsigned cmd, uint64_t arg)
 {
     struct ifreq r;
+    if (hostnet_family(AF_INET, SOCK_DGRAM, 0))
+        return hostnet_ioctl_interface(t, cmd, arg);
     if (cmd == SIOCGIFCONF)
         return ifconf(t, arg);
     if (cmd == SIOCADDRT || cmd == SIOCDELRT)

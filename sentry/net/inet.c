@@ -284,14 +284,25 @@ static int bind_locked(struct socket *s, struct inet_name *n)
     waiting_expire_locked();
     if (s->named || s->state != SOCK_IDLE)
         return -EINVAL;
+    s->user_port = n->port;
     int err = n->port ? (name_taken_locked(s, n, /*alone=*/false) ? -EADDRINUSE : 0)
                       : pick_port_locked(s, n);
     if (err)
         return err;
-    s->user_port = true;
     inet_name_format(s, n, &s->local);
     name_add_locked(s);
     return 0;
+}
+
+/* The port goes back, an address stays. */
+void inet_forget_port_locked(struct socket *s)
+{
+    struct inet_name n;
+    inet_name_local(s, &n);
+    list_del(&s->name_node);
+    s->named = false;
+    n.port = 0;
+    inet_name_format(s, &n, &s->local);
 }
 
 static int bind_check(struct task *t, struct socket *s, const struct inet_name *n)

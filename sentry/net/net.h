@@ -66,10 +66,13 @@ struct net_msg {
         int ifindex;
         uint32_t mark, stamping, priority;
     } tx;
+    char *raw_control; /* owned; as the caller gave them, for a provider */
+    size_t raw_control_size;
     /* In: control messages are collected here if set (kernel memory); else they are dropped. */
     char *control;
     size_t control_room, control_size;
 };
+void net_use_host(void); /* before the first socket: --network=host */
 void net_msg_init(struct net_msg *m, struct uio *u, int flags);
 void net_msg_release(struct net_msg *m);
 /* Ancillary data of a sender: kernel memory, as cmsg(3) lays it out. */

@@ -135,6 +135,19 @@ struct socket {
     void *priv; /* the family's own; freed with the socket */
 };
 
+struct net_provider {
+    int (*listen)(struct socket *s, int backlog);
+    int (*accept)(struct task *t, struct socket *s, struct file *f, struct socket **out);
+    int (*shutdown)(struct socket *s, int how);
+    int64_t (*recv)(struct task *t, struct socket *s, struct file *f, struct net_msg *m);
+    int (*setopt)(struct task *t, struct socket *s, int level, int name, const struct opt_in *in);
+    int (*getopt)(struct task *t, struct socket *s, int level, int name, void *v, unsigned *size);
+    unsigned (*poll)(struct socket *s);
+    int64_t (*ioctl)(struct task *t, struct socket *s, unsigned cmd, uint64_t arg);
+    int (*parse_control)(struct net_msg *m, const char *buf, size_t size);
+    void (*close)(struct socket *s);
+};
+
 struct family {
     int domain;
     /* Is this (type, protocol) there? Fills s->protocol, s->kind. 0, -EPROTONOSUPPORT,
@@ -156,6 +169,9 @@ struct family {
     int64_t (*send)(struct task *t, struct socket *s, struct file *f, struct net_msg *m);
     int (*connect)(struct task *t, struct socket *s, struct file *f, const struct net_addr *a);
     int (*name)(struct socket *s, bool peer, struct net_addr *out);
+    /* The rest is for a provider that keeps its sockets elsewhere (hostnet.c): each replaces what is
+     * otherwise done here. All or none. */
+    const struct net_provider *provider;
     bool drops_when_full;   /* UDP */
     bool refuses_when_gone; /* UDP: ECONNREFUSED instead of ENOTCONN semantics */
 };
@@ -246,6 +262,16 @@ int inet_setopt(struct task *t, struct socket *s, int level, int name, const str
 int inet_getopt(struct task *t, struct socket *s, int level, int name, void *v, unsigned *size);
 int opt_give(void *out, unsigned *size, const void *v, unsigned have);
 int opt_give_int(void *out, unsigned *size, int v);
+int opt_set_timeout(const struct opt_in *in, int64_t *out); /* SO_RCVTIMEO: struct timeval */
+int opt_give_timeout(void *out, unsigned *size, int64_t ns);
+
+/* A socket without a file: family's, made ready by its init, or by the caller when init is false. */
+int socket_new_of(struct task *t, const struct family *fam, int type, int protocol, bool init,
+                  struct socket **out);
+
+/* hostnet.c: the family that answers for this domain when the host's network is used, else NULL. */
+const struct family *hostnet_family(int domain, int type, int protocol);
+int64_t hostnet_ioctl_interface(struct task *t, unsigned cmd, uint64_t arg);
 
 /* errqueue.c: MSG_ERRQUEUE. */
 struct sock_extended_err;
@@ -298,6 +324,7 @@ void inet_connection_names_locked(struct socket *client, struct socket *server,
 void inet_connected_locked(struct socket *s, const struct net_addr *a);
 bool inet_name_is_bound(struct socket *s); /* to an address, not only a port */
 void inet_accepted_locked(struct socket *server, struct socket *listener);
+void inet_forget_port_locked(struct socket *s);
 int inet_may_listen(struct socket *s); /* -EADDRINUSE: another one listens there */
 /* True if the closed TCP socket stays in the table, which then has the reference. */
 bool inet_time_wait_locked(struct socket *s);

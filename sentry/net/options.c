@@ -219,7 +219,7 @@ static void one_stamp(struct socket *s, int i)
 /* ---- SOL_SOCKET: set
  * ------------------------------------------------------------------------ */
 
-static int set_timeout(const struct opt_in *in, int64_t *out)
+int opt_set_timeout(const struct opt_in *in, int64_t *out)
 {
     struct timeval tv;
     if (in->size < sizeof(tv))
@@ -392,10 +392,10 @@ static int set_socket_level(struct task *t, struct socket *s, int name, const st
     switch (name) {
     case SO_RCVTIMEO:
     case SO_RCVTIMEO_NEW:
-        return set_timeout(in, &s->rcvtimeo);
+        return opt_set_timeout(in, &s->rcvtimeo);
     case SO_SNDTIMEO:
     case SO_SNDTIMEO_NEW:
-        return set_timeout(in, &s->sndtimeo);
+        return opt_set_timeout(in, &s->sndtimeo);
     case SO_LINGER:
         return set_linger(s, in);
     case SO_ATTACH_FILTER:
@@ -420,6 +420,8 @@ static int set_socket_level(struct task *t, struct socket *s, int name, const st
 int64_t socket_setopt(struct task *t, struct socket *s, int level, int name,
                       const struct opt_in *in)
 {
+    if (s->family->provider)
+        return s->family->provider->setopt(t, s, level, name, in);
     int err = level_check(s, level);
     if (err)
         return err;
@@ -458,7 +460,7 @@ int opt_give_int(void *out, unsigned *size, int v)
     return opt_give(out, size, &v, sizeof(v));
 }
 
-static int give_timeout(void *out, unsigned *size, int64_t ns)
+int opt_give_timeout(void *out, unsigned *size, int64_t ns)
 {
     struct timeval tv = {.tv_sec = ns / NSEC_PER_SEC, .tv_usec = ns % NSEC_PER_SEC / 1000};
     return opt_give(out, size, &tv, sizeof(tv));
@@ -567,10 +569,10 @@ static int get_socket_level(struct socket *s, int name, void *v, unsigned *size)
     switch (name) {
     case SO_RCVTIMEO:
     case SO_RCVTIMEO_NEW:
-        return give_timeout(v, size, s->rcvtimeo);
+        return opt_give_timeout(v, size, s->rcvtimeo);
     case SO_SNDTIMEO:
     case SO_SNDTIMEO_NEW:
-        return give_timeout(v, size, s->sndtimeo);
+        return opt_give_timeout(v, size, s->sndtimeo);
     case SO_LINGER:
         return opt_give(v, size, &s->linger, sizeof(s->linger));
     case SO_PEERCRED:
@@ -639,6 +641,8 @@ static int give_table(struct socket *s, int i, void *v, unsigned *size)
 int64_t socket_getopt(struct task *t, struct socket *s, int level, int name, void *v,
                       unsigned *size)
 {
+    if (s->family->provider)
+        return s->family->provider->getopt(t, s, level, name, v, size);
     int err = level_check(s, level);
     if (err)
         return err;

@@ -28,8 +28,8 @@ bool packet_sockets_wanted(void)
 
 static int packet_init(struct task *t, struct socket *s)
 {
-    if (!cred_has_cap(t->cred, CAP_NET_RAW))
-        return -EPERM;
+    if (!cred_has_cap(t->cred, CAP_NET_RAW) || hostnet_family(AF_INET, SOCK_DGRAM, 0))
+        return -EPERM; /* with the host's network the sentry would need the right outside */
     if (s->type != SOCK_DGRAM && s->type != SOCK_RAW && s->type != SOCK_PACKET)
         return -ESOCKTNOSUPPORT;
     struct packet_state *st = calloc(1, sizeof(*st));

@@ -219,13 +219,19 @@ int socket_new(struct task *t, int domain, int type, int protocol, struct socket
         return -EINVAL;
     if (domain == AF_INET && type == SOCK_PACKET)
         domain = AF_PACKET; /* the old way to name it: packet(7) */
-    const struct family *fam = family_find(domain);
+    const struct family *fam = hostnet_family(domain, type, protocol);
     if (!fam)
-        return -EAFNOSUPPORT;
+        fam = family_find(domain);
+    return fam ? socket_new_of(t, fam, type, protocol, /*init=*/true, out) : -EAFNOSUPPORT;
+}
+
+int socket_new_of(struct task *t, const struct family *fam, int type, int protocol, bool init,
+                  struct socket **out)
+{
     struct socket *s = socket_alloc(t, fam, type, protocol);
     if (!s)
         return -ENOMEM;
-    int err = fam->init(t, s);
+    int err = init ? fam->init(t, s) : 0;
     if (err) {
         socket_put(s);
         return err;
@@ -303,6 +309,11 @@ static void forget_name_locked(struct socket *s)
 
 static void socket_close(struct socket *s)
 {
+    if (s->family->provider) {
+        s->family->provider->close(s);
+        waitq_wake(&s->wq, ~0u);
+        return;
+    }
     (void)dgram_uncork(task_current(), s);
     lock_acquire(&g_net_lock);
     s->file = NULL;
@@ -430,6 +441,9 @@ unsigned socket_poll_locked(struct socket *s)
 
 static unsigned sockfile_poll(struct file *f)
 {
+    struct socket *s = f->priv;
+    if (s->family->provider)
+        return s->family->provider->poll(s);
     LOCK_GUARD(&g_net_lock);
     return socket_poll_locked(f->priv);
 }
@@ -500,6 +514,8 @@ static int64_t sockfile_ioctl(struct file *f, struct task *t, unsigned cmd, uint
 {
     struct socket *s = f->priv;
     int n;
+    if (s->family->provider && (cmd < 0x8901 || cmd > 0x8904))
+        return s->family->provider->ioctl(t, s, cmd, arg);
     switch (cmd) {
     case FIONREAD:
         if (s->state == SOCK_LISTENING)

@@ -128,7 +128,7 @@ static void refused_can_try_again(void)
     close(listener(1));
     int c = OK(socket(AF_INET, SOCK_STREAM, 0));
     CHECK_ERR(connect(c, (void *)&g_at, sizeof(g_at)), ECONNREFUSED);
-    CHECK_EQ(events(c), POLLOUT | POLLHUP);
+    CHECK(events(c) & POLLHUP);
     CHECK_EQ(so_error(c), 0);
     CHECK_ERR(connect(c, (void *)&g_at, sizeof(g_at)), ECONNREFUSED);
     close(c);
