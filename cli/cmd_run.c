@@ -262,6 +262,7 @@ static int parsed_defaults(struct parsed *p)
     s->network = "none";
     s->attached = true;
     c->id = "main";
+    c->namespaces[SB_NS_PID] = SB_NS_SANDBOX; /* kill -9 $$ ends the command, as outside */
     c->rootfs = p->is_run ? NULL : "/";
     c->root_mode = "overlay";
     c->default_mounts = true;

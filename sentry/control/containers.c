@@ -209,6 +209,19 @@ static int limits_check(const struct control_limits *l, struct complaint *why)
     return 0;
 }
 
+static int apply_sysctls(struct record *r, struct complaint *why)
+{
+    for (unsigned i = 0; i < r->desc.sysctl_count; i++) {
+        char *name = r->desc.sysctls[i], *equal = strchr(name, '=');
+        *equal = 0; /* desc_read has seen to it that there is one */
+        int err = procfs_sysctl_set(name, equal + 1);
+        if (err)
+            return complain(why, RF_EXIT_ERROR, "sysctl %.64s cannot be set to \"%.64s\": %s", name,
+                            equal + 1, strerror(-err));
+    }
+    return 0;
+}
+
 static int record_build(struct record *r, struct control_fds *fds, struct complaint *why)
 {
     int err = gofer_connect(fds->fd[1], &r->gofer);
@@ -223,6 +236,8 @@ static int record_build(struct record *r, struct control_fds *fds, struct compla
         return -1;
     set_names(r);
     apply_limits(r, &r->desc.limits);
+    if (apply_sysctls(r, why))
+        return -1;
     if (files_make(&r->desc, r->gofer, &r->mount_ns, why) ||
         stdio_make(&r->desc.process, fds, r->is_root, &r->fds, &r->tty, why))
         return -1;
@@ -282,6 +297,7 @@ static int guest_start(struct guest *g, const struct process_desc *p, const char
     struct spawn_args a = {
         .container = r->container,
         .is_init = g->is_init,
+        .unkillable = g->is_init && !r->desc.ns[DESC_NS_PID],
         .ns_set = r->ns_set,
         .path = path,
         .argv = p->argv,
@@ -681,6 +697,8 @@ int record_attach(const char *id, int pid, struct client *by, struct complaint *
         return complain(why, RF_EXIT_ERROR, "somebody is attached to it already");
     client_get(by);
     *at = by;
+    if (g)
+        g->reported = false; /* it may have ended before anybody asked */
     return 0;
 }
 

@@ -115,7 +115,9 @@ static int do_update(struct request *q, int32_t out[4], struct complaint *why)
 
 static int do_attach(struct request *q, int32_t out[4], struct complaint *why)
 {
-    return record_attach(q->text, q->msg.arg[0], q->client, why);
+    int err = record_attach(q->text, q->msg.arg[0], q->client, why);
+    control_wake(); /* perhaps its end is to be told at once */
+    return err;
 }
 
 /* ---- when it is time ---- */

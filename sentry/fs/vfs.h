@@ -770,6 +770,8 @@ int goferfs_mount(struct gofer *g, unsigned export_index, bool shared, struct su
 /* lower: counted by the overlay; upper is an own tmpfs. */
 int overlay_mount(struct superblock *lower, struct superblock **out);
 int procfs_mount(struct superblock **out);
+/* Set /proc/sys/NAME ("kernel.msgmax") from outside. -ENOENT, -EACCES, -EINVAL. */
+int procfs_sysctl_set(const char *name, char *value);
 int sysfs_mount(struct superblock **out);
 int devfs_mount(struct superblock **out); /* a populated /dev, with pts and shm left for mounts */
 int devpts_mount(struct superblock **out);

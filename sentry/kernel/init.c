@@ -79,6 +79,7 @@ static void first_process(struct process *p, const struct spawn_args *a)
         memcpy(p->rlimits, a->rlimits, RLIM_NLIMITS * sizeof(*p->rlimits));
     first_signals(p, a->ignored);
     p->exit_signal = SIGCHLD;
+    p->unkillable = a->unkillable;
     p->oom_score_adj = a->oom_score_adj;
 }
 

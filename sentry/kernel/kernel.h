@@ -518,6 +518,7 @@ static inline int task_means_id(const struct task *t, int nr)
 struct spawn_args {
     struct container *container;
     bool is_init;     /* the container ends with it */
+    bool unkillable;  /* init of a PID namespace of its own, also where that is the sandbox's first */
     struct ns_set *ns_set; /* it is born into pid_children */
     const char *path; /* absolute inside, or relative to cwd */
     char *const *argv, *const *envp;

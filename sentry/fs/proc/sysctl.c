@@ -118,7 +118,7 @@ static int show_uts(struct pbuf *b, const struct proc_ctx *c)
 static int write_uts(const struct proc_ctx *c, char *text, size_t size)
 {
     struct uts_ns *ns = uts_of(c);
-    if (!c->caller || !cred_capable(c->caller->cred, ns->ns.owner, CAP_SYS_ADMIN))
+    if (c->caller && !cred_capable(c->caller->cred, ns->ns.owner, CAP_SYS_ADMIN))
         return -EPERM;
     LOCK_GUARD(&ns->lock);
     snprintf((char *)&ns->names + (uintptr_t)c->e->data, sizeof(ns->names.nodename), "%s", text);
@@ -601,3 +601,27 @@ const struct proc_entry g_proc_sys_entries[] = {
     PROC_DIR("fs", 0555, g_fs_entries),         PROC_DIR("net", 0555, g_proc_sys_net_entries),
     PROC_DIR("user", 0555, g_user_entries),     {0},
 };
+
+/* One name of the path, which ends at a dot or a slash: sysctl(8) takes both. */
+static const struct proc_entry *sysctl_step(const struct proc_entry *dir, const char **path)
+{
+    size_t n = strcspn(*path, "./");
+    for (; dir->name; dir++)
+        if (strlen(dir->name) == n && !strncmp(dir->name, *path, n))
+            break;
+    *path += n + ((*path)[n] != 0);
+    return dir->name ? dir : NULL;
+}
+
+int procfs_sysctl_set(const char *name, char *value)
+{
+    const struct proc_entry *dir = g_proc_sys_entries, *e = NULL;
+    while (*name) {
+        e = dir ? sysctl_step(dir, &name) : NULL;
+        if (!e)
+            return -ENOENT;
+        dir = S_ISDIR(e->mode) ? e->children : NULL;
+    }
+    struct proc_ctx c = {.ns = g_kernel.root_pid_ns, .e = e};
+    return e && e->write ? e->write(&c, value, strlen(value)) : -EACCES;
+}
