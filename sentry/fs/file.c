@@ -185,25 +185,26 @@ static bool relatime_due(struct inode *i, int64_t now)
     return now - i->atime.tv_sec >= 24 * 3600;
 }
 
-void file_accessed(struct file *f)
+void path_accessed(const struct mount *mnt, struct inode *i)
 {
-    struct inode *i = f->data;
-    if (f->flags & O_NOATIME)
+    unsigned flags = mount_flags(mnt);
+    if ((flags & (MS_NOATIME | MS_RDONLY)) || inode_has_flags(i, FS_NOATIME_FL))
         return;
-    if (f->path.mnt) {
-        unsigned flags = mount_flags(f->path.mnt);
-        if (flags & (MS_NOATIME | MS_RDONLY))
-            return;
-        if ((flags & MS_NODIRATIME) && inode_is_dir(i))
-            return;
-    }
+    if ((flags & MS_NODIRATIME) && inode_is_dir(i))
+        return;
     struct timespec now;
     time_stamp(&now);
-    bool strict = f->path.mnt && !(mount_flags(f->path.mnt) & MS_RELATIME);
+    bool strict = mnt && !(flags & MS_RELATIME);
     if (!strict && !relatime_due(i, now.tv_sec))
         return;
     LOCK_GUARD(&i->lock);
     i->atime = now;
+}
+
+void file_accessed(struct file *f)
+{
+    if (!(f->flags & O_NOATIME))
+        path_accessed(f->path.mnt, f->data);
 }
 
 /* ---- reading ---- */

@@ -475,6 +475,8 @@ static int follow_text(struct walk *w, struct inode *link)
     int n = link->ops->readlink(link, target, sizeof(target) - 1);
     if (n <= 0)
         return n ? n : -ENOENT;
+    if (link->sb->own_attrs)
+        path_accessed(w->cur.mnt, link);
     if (target[0] == '/') {
         if (w->flags & WALK_BENEATH)
             return -EXDEV;

@@ -233,7 +233,9 @@ static int link_source(struct task *t, int dirfd, const char *name, int flags, s
     unsigned walk = (flags & AT_SYMLINK_FOLLOW ? WALK_FOLLOW : 0);
     if (flags & AT_EMPTY_PATH)
         walk |= WALK_EMPTY;
-    if (!*name && (flags & AT_EMPTY_PATH) && !cred_has_cap(t->cred, CAP_DAC_READ_SEARCH))
+    /* Not everybody may give a name to a descriptor that he was handed. */
+    if ((flags & AT_EMPTY_PATH) && *name != '/' && (dirfd != AT_FDCWD || !*name) &&
+        !cred_has_cap(t->cred, CAP_DAC_READ_SEARCH))
         return -ENOENT;
     return vfs_walk(t, dirfd, name, walk, out);
 }
@@ -580,9 +582,6 @@ static int rename_locked(struct renaming *m)
 int vfs_rename(struct task *t, int olddirfd, const char *old, int newdirfd, const char *new_name,
                unsigned flags)
 {
-    if (flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT) ||
-        ((flags & RENAME_EXCHANGE) && (flags & (RENAME_NOREPLACE | RENAME_WHITEOUT))))
-        return -EINVAL;
     struct renaming m = {.flags = flags};
     int r = rename_walk(&m, t, olddirfd, old, newdirfd, new_name);
     if (!r) {

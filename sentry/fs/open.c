@@ -194,7 +194,13 @@ struct vfs_knobs g_vfs_knobs = {.protected_symlinks = 1,
                                 .protected_regular = 2,
                                 .lease_break_time = 45,
                                 .leases_enable = 1,
-                                .dir_notify_enable = 1};
+                                .dir_notify_enable = 1,
+                                .inotify_events = 16384,
+                                .inotify_instances = 128,
+                                .inotify_watches = 524288,
+                                .fanotify_events = 16384,
+                                .fanotify_groups = 128,
+                                .fanotify_marks = 8192};
 
 /* fs.protected_regular and protected_fifos: what stands in a sticky directory and belongs neither
  * to its owner nor to us may be a trap for a program that thinks it creates a file. */

@@ -49,6 +49,8 @@ struct tty;
 struct vfs_knobs {
     int64_t protected_symlinks, protected_hardlinks, protected_fifos, protected_regular;
     int64_t lease_break_time, leases_enable, dir_notify_enable;
+    int64_t inotify_events, inotify_instances, inotify_watches;
+    int64_t fanotify_events, fanotify_groups, fanotify_marks;
 };
 extern struct vfs_knobs g_vfs_knobs;
 
@@ -208,6 +210,7 @@ struct inode {
     uint32_t fsflags;            /* atomic; FS_IMMUTABLE_FL, FS_APPEND_FL and their kin */
     bool dead;     /* lock: dir_lock; a removed directory: nothing can be made in it */
     uint8_t fcaps;               /* atomic; FCAPS_*: has it security.capability? */
+    uint8_t rw_hint;             /* atomic; F_SET_RW_HINT */
     bool linkable; /* const once opened; O_TMPFILE without O_EXCL: may get a name at nlink 0 */
     void *pipe_or_socket; /* lock: lock; the pipe of an opened fifo, the socket bound here */
     void *priv;
@@ -458,6 +461,7 @@ int vfs_symlink(struct task *t, const char *target, int dirfd, const char *name)
 int vfs_link(struct task *t, int olddirfd, const char *old, int newdirfd, const char *new_name,
              int flags);
 int vfs_unlink(struct task *t, int dirfd, const char *name, bool dir);
+/* flags: a valid set of RENAME_* */
 int vfs_rename(struct task *t, int olddirfd, const char *old, int newdirfd, const char *new_name,
                unsigned flags);
 int vfs_setattr(struct task *t, const struct path *p,
@@ -573,6 +577,7 @@ int file_mmap_check(struct file *f, unsigned prot, unsigned flags);
 #define F_SEAL_EXEC_K 0x20 /* F_SEAL_EXEC: younger than our libc */
 /* relatime and its kin, after a read. */
 void file_accessed(struct file *f);
+void path_accessed(const struct mount *mnt, struct inode *i); /* the same without a file; a symlink */
 
 /* read(2) and kin with all checks: access mode (EBADF), position, RLIMIT_FSIZE, O_APPEND, inotify.
  */
@@ -816,10 +821,9 @@ void tty_session_gone(struct session *s);
 void tty_signal_foreground(struct tty *tty, int sig);
 /* For /proc/PID/stat: tty_nr and tpgid of a session, 0 and -1 without a terminal. tasks_lock held. */
 void tty_session_numbers_locked(struct session *s, int *tty_nr, int *tpgid);
-/* The first host terminal there is, for /dev/console; counted, NULL if none. */
+/* The first terminal among the launcher's stdio; borrowed, NULL if none: signals of the launcher go
+ * to its foreground. */
 struct tty *hostfile_console(void);
-/* Its name below /dev: "pts/0". */
-const char *tty_name(const struct tty *tty);
 
 /* ---- pipes: fs/pipe ---- */
 

@@ -3,7 +3,9 @@
 #include "syscalls/sys_fs.h"
 
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -204,6 +206,11 @@ static int64_t do_mknod(struct task *t, int dirfd, uint64_t path, uint32_t mode,
 {
     SYS_STR name = NULL;
     dev_t d = makedev((dev >> 8) & 0xfff, (dev & 0xff) | ((dev >> 12) & 0xfff00));
+    if (S_ISDIR(mode))
+        return -EPERM;
+    if ((mode & S_IFMT) && !S_ISREG(mode) && !S_ISCHR(mode) && !S_ISBLK(mode) && !S_ISFIFO(mode) &&
+        !S_ISSOCK(mode))
+        return -EINVAL;
     int r = vfs_path_import(t, uaddr(path), /*empty_ok=*/false, &name);
     return r ? r : vfs_mknod(t, dirfd, name, mode, d);
 }
@@ -294,6 +301,9 @@ static int64_t do_rename(struct task *t, int olddir, uint64_t old, int newdir, u
 {
     SYS_STR from = NULL;
     SYS_STR to = NULL;
+    if (flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT) ||
+        ((flags & RENAME_EXCHANGE) && (flags & (RENAME_NOREPLACE | RENAME_WHITEOUT))))
+        return -EINVAL;
     int r = import_two(t, old, /*a_empty_ok=*/false, new_name, &from, &to);
     return r ? r : vfs_rename(t, olddir, from, newdir, to, flags);
 }
@@ -334,6 +344,8 @@ static int64_t do_readlink(struct task *t, int dirfd, uint64_t path, uint64_t bu
     r = i->ops->readlink(i, target, MIN((size_t)size, sizeof(target)));
     if (r < 0)
         return r;
+    if (i->sb->own_attrs)
+        path_accessed(p.mnt, i);
     int e = uaccess_write(t->mm, uaddr(buf), target, r);
     return e ? e : r;
 }

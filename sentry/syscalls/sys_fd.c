@@ -3,9 +3,11 @@
 #include "syscalls/sys_fs.h"
 
 #include <fcntl.h>
+#include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -89,8 +91,6 @@ static int flock_decode(struct file *f, const struct flock_abi *in, struct flock
     int r = flock_base(f, in->whence, &base);
     if (r)
         return r;
-    if (in->type != F_RDLCK && in->type != F_WRLCK && in->type != F_UNLCK)
-        return -EINVAL;
     if (__builtin_add_overflow(base, in->start, &start))
         return -EOVERFLOW;
     if (start < 0)
@@ -105,6 +105,8 @@ static int flock_decode(struct file *f, const struct flock_abi *in, struct flock
     } else {
         end = INT64_MAX;
     }
+    if (in->type != F_RDLCK && in->type != F_WRLCK && in->type != F_UNLCK)
+        return -EINVAL;
     l->type = in->type;
     l->start = start;
     l->end = end;
@@ -166,10 +168,15 @@ static int64_t fcntl_lock(struct task *t, int fd, struct file *f, int cmd, struc
 
 int64_t sys_flock(struct task *t, const struct sysargs *a)
 {
+    unsigned op = a->v[1], kind = op & ~(unsigned)LOCK_NB;
+    if (op & LOCK_MAND)
+        return 0; /* what is left of it since Linux 5.17 */
+    if (kind != LOCK_SH && kind != LOCK_EX && kind != LOCK_UN)
+        return -EINVAL;
     SYS_FILE f = fdtable_get_io(t->fds, a->v[0]);
-    if (!f)
+    if (!f || (kind != LOCK_UN && !(f->mode & (FMODE_READ | FMODE_WRITE))))
         return -EBADF;
-    return locks_flock(t, f, a->v[1]);
+    return locks_flock(t, f, op);
 }
 
 /* ---- owners of SIGIO ---- */
@@ -178,24 +185,29 @@ struct owner_ex {
     int type, pid;
 };
 
-/* Whom the caller may not signal, the file may not either: such an owner gets nothing. */
-static bool owner_allowed(struct task *t, int type, int pid)
+/* Whom the caller may not signal, the file may not either: such an owner gets nothing. -ESRCH: there
+ * is no such process or thread; *ok otherwise. */
+static int owner_check(struct task *t, int type, int pid, bool *ok)
 {
+    *ok = true;
     if (type == F_OWNER_PGRP || !pid)
-        return true;
-    struct process *p = process_lookup(pid);
-    if (!p)
-        return true;
-    bool ok = !signal_may_send(t, p, SIGIO);
-    process_put(p);
-    return ok;
+        return 0;
+    struct task *thread = task_lookup(pid);
+    if (!thread)
+        return -ESRCH;
+    *ok = !signal_may_send(t, thread->process, SIGIO);
+    task_put(thread);
+    return 0;
 }
 
 static int64_t owner_set(struct task *t, int fd, struct file *f, int type, int pid)
 {
+    bool ok;
     if (type < F_OWNER_TID || type > F_OWNER_PGRP || pid < 0)
         return -EINVAL;
-    bool ok = owner_allowed(t, type, pid);
+    int r = owner_check(t, type, pid, &ok);
+    if (r)
+        return r;
     int id = task_means_id(t, pid);
     LOCK_GUARD(&f->lock);
     f->async_owner = ok && id != PID_NOBODY ? id : 0;
@@ -269,6 +281,21 @@ static int64_t fcntl_getfl(struct file *f)
     return f->flags;
 }
 
+static int64_t fcntl_rw_hint(struct task *t, struct file *f, int cmd, uint64_t arg)
+{
+    uint64_t hint = __atomic_load_n(&f->inode->rw_hint, __ATOMIC_RELAXED);
+    if (cmd == F_GET_RW_HINT)
+        return uaccess_write_obj(t->mm, uaddr(arg), &hint);
+    if (!inode_owner_or_capable(f->inode, t->cred))
+        return -EPERM;
+    int r = uaccess_read_obj(t->mm, &hint, uaddr(arg));
+    if (!r && hint > RWH_WRITE_LIFE_EXTREME)
+        r = -EINVAL;
+    if (!r)
+        __atomic_store_n(&f->inode->rw_hint, hint, __ATOMIC_RELAXED);
+    return r;
+}
+
 static int64_t fcntl_seals(struct file *f, int cmd, uint64_t arg)
 {
     if (cmd == F_GET_SEALS)
@@ -328,6 +355,9 @@ static int64_t fcntl_io(struct task *t, int fd, struct file *f, int cmd, uint64_
         return fcntl_setsig(f, arg);
     case F_GETSIG:
         return f->async_sig;
+    case F_GET_RW_HINT:
+    case F_SET_RW_HINT:
+        return fcntl_rw_hint(t, f, cmd, arg);
     case F_SETLEASE:
         return lease_set(t, f, fd, (int)arg);
     case F_GETLEASE:
@@ -373,16 +403,53 @@ static int64_t ioctl_set_flag(struct task *t, struct file *f, unsigned flag, uin
     return 0;
 }
 
+/* FICLONE and its kin: no filesystem here shares extents. */
+static int64_t ioctl_clone(struct task *t, struct file *f, int from)
+{
+    SYS_FILE source = fdtable_get_io(t->fds, from);
+    if (!source)
+        return -EBADF;
+    return source->path.mnt != f->path.mnt ? -EXDEV : -EOPNOTSUPP;
+}
+
+/* What filesystems without extents, block maps and freezing answer. */
+static int64_t ioctl_unsupported(struct task *t, struct file *f, unsigned cmd, uint64_t arg)
+{
+    struct file_clone_range range;
+    int r;
+    switch (cmd) {
+    case FS_IOC_FIEMAP:
+    case FIDEDUPERANGE:
+        return -EOPNOTSUPP;
+    case FICLONE:
+        return ioctl_clone(t, f, arg);
+    case FICLONERANGE:
+        r = uaccess_read_obj(t->mm, &range, uaddr(arg));
+        return r ? r : ioctl_clone(t, f, range.src_fd);
+    case FIFREEZE:
+        return cred_has_cap(t->cred, CAP_SYS_ADMIN) ? -EOPNOTSUPP : -EPERM;
+    case FITHAW:
+        return cred_has_cap(t->cred, CAP_SYS_ADMIN) ? -EINVAL : -EPERM;
+    case FIBMAP:
+        return !S_ISREG(f->inode->mode)               ? -ENOTTY
+               : cred_has_cap(t->cred, CAP_SYS_RAWIO) ? -EINVAL
+                                                      : -EPERM;
+    }
+    return -ENOTTY;
+}
+
 static int64_t ioctl_regular(struct task *t, struct file *f, unsigned cmd, uint64_t arg)
 {
     struct kstat st;
     if (cmd != FIONREAD && cmd != FIGETBSZ && cmd != FIOQSIZE)
+        return ioctl_unsupported(t, f, cmd, arg);
+    if (cmd == FIONREAD && !S_ISREG(f->inode->mode))
         return -ENOTTY;
     int r = inode_getattr(f->inode, &st);
     if (r)
         return r;
     if (cmd == FIOQSIZE) {
-        int64_t size = st.size;
+        int64_t size = st.blocks * 512;
         return uaccess_write_obj(t->mm, uaddr(arg), &size);
     }
     int value = st.blksize;
@@ -416,7 +483,7 @@ int64_t sys_ioctl(struct task *t, const struct sysargs *a)
     }
     if (f->ops->ioctl)
         return f->ops->ioctl(f, t, cmd, a->v[2]);
-    if (S_ISREG(f->inode->mode) || (S_ISDIR(f->inode->mode) && cmd == FIGETBSZ))
+    if (S_ISREG(f->inode->mode) || S_ISDIR(f->inode->mode))
         return ioctl_regular(t, f, cmd, a->v[2]);
     return -ENOTTY;
 }

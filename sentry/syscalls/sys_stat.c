@@ -30,13 +30,22 @@ static int stat_export(struct task *t, struct uaddr out, const struct kstat *k)
     return uaccess_write_obj(t->mm, out, &st);
 }
 
+/* With AT_EMPTY_PATH a null path is as good as an empty one. */
+static int stat_path_at(struct task *t, int dirfd, uint64_t path, unsigned flags, struct path *p,
+                        struct file **f)
+{
+    unsigned walk = flags & AT_SYMLINK_NOFOLLOW ? 0 : WALK_FOLLOW;
+    if (!path && (flags & AT_EMPTY_PATH))
+        return sys_name_at(t, dirfd, "", /*empty_ok=*/true, walk, p, f);
+    return sys_path_at(t, dirfd, uaddr(path), flags & AT_EMPTY_PATH, walk, p, f);
+}
+
 static int64_t stat_at(struct task *t, int dirfd, uint64_t path, uint64_t out, unsigned flags)
 {
     struct kstat k;
     SYS_PATH p = {NULL, NULL};
     SYS_FILE f = NULL;
-    int r = sys_path_at(t, dirfd, uaddr(path), flags & AT_EMPTY_PATH,
-                        flags & AT_SYMLINK_NOFOLLOW ? 0 : WALK_FOLLOW, &p, &f);
+    int r = stat_path_at(t, dirfd, path, flags, &p, &f);
     if (!r)
         r = inode_getattr(sys_inode(&p, f), &k);
     return r ? r : stat_export(t, uaddr(out), &k);
@@ -80,6 +89,9 @@ static struct statx_timestamp statx_time(const struct timespec *ts)
 #ifndef STATX_MNT_ID
 #define STATX_MNT_ID 0x1000u
 #endif
+#ifndef STATX_MNT_ID_UNIQUE
+#define STATX_MNT_ID_UNIQUE 0x4000u /* our ids are never used again */
+#endif
 
 static void statx_fill(struct statx *x, const struct kstat *k)
 {
@@ -87,7 +99,7 @@ static void statx_fill(struct statx *x, const struct kstat *k)
     x->stx_mask = STATX_BASIC_STATS;
     x->stx_blksize = k->blksize;
     x->stx_attributes = k->attributes;
-    x->stx_attributes_mask = k->attributes_mask;
+    x->stx_attributes_mask = k->attributes_mask | STATX_ATTR_AUTOMOUNT | 0x200000 /* …_DAX */;
     x->stx_nlink = k->nlink;
     x->stx_uid = k->uid;
     x->stx_gid = k->gid;
@@ -109,13 +121,13 @@ static void statx_fill(struct statx *x, const struct kstat *k)
 }
 
 /* Mount id and "this is a mount's root", which live beyond what older headers name. */
-static void statx_fill_mount(struct statx *x, const struct path *p)
+static void statx_fill_mount(struct statx *x, const struct path *p, unsigned mask)
 {
     if (!p->mnt)
         return;
     uint64_t id = p->mnt->id;
     memcpy((char *)x + 0x90, &id, sizeof(id));
-    x->stx_mask |= STATX_MNT_ID;
+    x->stx_mask |= mask & STATX_MNT_ID_UNIQUE ? STATX_MNT_ID_UNIQUE : STATX_MNT_ID;
     x->stx_attributes_mask |= 0x2000; /* STATX_ATTR_MOUNT_ROOT */
     if (p->dentry == p->mnt->root)
         x->stx_attributes |= 0x2000;
@@ -142,14 +154,13 @@ int64_t sys_statx(struct task *t, const struct sysargs *a)
     SYS_FILE f = NULL;
     struct kstat k;
     struct statx x;
-    int r = sys_path_at(t, a->v[0], uaddr(a->v[1]), flags & AT_EMPTY_PATH,
-                        flags & AT_SYMLINK_NOFOLLOW ? 0 : WALK_FOLLOW, &p, &f);
+    int r = stat_path_at(t, a->v[0], a->v[1], flags, &p, &f);
     if (!r)
         r = inode_getattr(sys_inode(&p, f), &k);
     if (r)
         return r;
     statx_fill(&x, &k);
-    statx_fill_mount(&x, &p);
+    statx_fill_mount(&x, &p, mask);
     statx_fill_flags(&x, sys_inode(&p, f));
     return uaccess_write_obj(t->mm, uaddr(a->v[4]), &x);
 }

@@ -59,11 +59,8 @@ static int name_import(struct task *t, uint64_t ua, char name[XATTR_NAME_MAX_K +
 }
 
 /* The rules of xattr(7) by prefix; write: set or remove. */
-static int name_check(struct task *t, struct inode *i, const char *name, bool write)
+static int prefix_check(struct task *t, struct inode *i, const char *name, bool write)
 {
-    size_t len = strlen(name);
-    if (name[len - 1] == '.' && strchr(name, '.') == name + len - 1)
-        return -EINVAL; /* a prefix alone names nothing */
     if (!strncmp(name, "user.", 5)) {
         if (!S_ISREG(i->mode) && !S_ISDIR(i->mode))
             return write ? -EPERM : -ENODATA;
@@ -81,7 +78,17 @@ static int name_check(struct task *t, struct inode *i, const char *name, bool wr
         int cap = strcmp(name, "security.capability") ? CAP_SYS_ADMIN : CAP_SETFCAP;
         return !write || cred_has_cap(t->cred, cap) ? 0 : -EPERM;
     }
-    return -EOPNOTSUPP;
+    int r = strncmp(name, "system.", 7) ? inode_permission(i, write ? W_OK : R_OK, t->cred) : 0;
+    return r ? r : -EOPNOTSUPP;
+}
+
+static int name_check(struct task *t, struct inode *i, const char *name, bool write)
+{
+    size_t len = strlen(name);
+    int r = prefix_check(t, i, name, write);
+    if (!r && strchr(name, '.') == name + len - 1)
+        r = -EINVAL; /* a prefix alone names nothing */
+    return r;
 }
 
 /* ACL_ACCESS or ACL_DEFAULT, -1: another attribute. */

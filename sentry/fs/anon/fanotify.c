@@ -85,7 +85,7 @@ struct fan_event *fan_queue_locked(struct fan_group *g, struct fan_event *e)
         old->mask |= e->mask;
     if (old || g->closing)
         return e;
-    if (g->queued < FAN_QUEUE_MAX || (g->flags & FAN_UNLIMITED_QUEUE) || e->perm) {
+    if (g->queued < g->queue_max || (g->flags & FAN_UNLIMITED_QUEUE) || e->perm) {
         push_locked(g, e);
         return NULL;
     }
@@ -547,6 +547,7 @@ static struct fan_group *group_new(struct task *t, unsigned flags, unsigned even
     waitq_init(&g->askers);
     g->flags = flags;
     g->event_flags = event_flags;
+    g->queue_max = g_vfs_knobs.fanotify_events;
     g->unprivileged = !cred_has_cap(t->cred, CAP_SYS_ADMIN);
     return g;
 }

@@ -10,9 +10,9 @@
 
 #include <linux/fanotify.h>
 
-#define FAN_GROUPS_MAX 128u    /* fs.fanotify.max_user_groups, here of the whole sandbox */
-#define FAN_MARKS_MAX  8192u   /* of a group; fs.fanotify.max_user_marks */
-#define FAN_QUEUE_MAX  16384u  /* fs.fanotify.max_queued_events */
+/* fs.fanotify.*: groups of the whole sandbox, marks and queued events of each group */
+#define FAN_GROUPS_MAX g_vfs_knobs.fanotify_groups
+#define FAN_MARKS_MAX  g_vfs_knobs.fanotify_marks
 #define FAN_FID_MODE   (FAN_REPORT_FID | FAN_REPORT_DIR_FID | FAN_REPORT_NAME | FAN_REPORT_TARGET_FID)
 #define FAN_DIRENT     (FAN_CREATE | FAN_DELETE | FAN_MOVE | FAN_RENAME)
 #define FAN_PERM       (FAN_OPEN_PERM | FAN_ACCESS_PERM | FAN_OPEN_EXEC_PERM)
@@ -32,6 +32,7 @@ struct fan_group {
     unsigned mark_count;     /* lock: g_fan_lock */
     struct list queue;       /* lock: g_fan_lock; fan_event.node */
     unsigned queued;         /* lock: g_fan_lock to write, atomic to read */
+    unsigned queue_max;      /* const; fs.fanotify.max_queued_events when it was made */
     struct list reported;    /* lock: g_fan_lock; permission events that wait for an answer */
     struct waitq readers, askers;
 };

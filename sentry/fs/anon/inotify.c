@@ -20,9 +20,9 @@
 #ifndef IN_MASK_CREATE
 #define IN_MASK_CREATE 0x10000000
 #endif
-#define QUEUE_MAX     16384 /* fs.inotify.max_queued_events */
-#define INSTANCES_MAX 128   /* fs.inotify.max_user_instances, here of the whole sandbox */
-#define WATCHES_MAX   524288
+/* fs.inotify.*, of the whole sandbox; a queue's limit is what held when it was made */
+#define INSTANCES_MAX g_vfs_knobs.inotify_instances
+#define WATCHES_MAX   g_vfs_knobs.inotify_watches
 #define EVENT_ALIGN   16
 
 struct in_event {
@@ -34,6 +34,7 @@ struct in_event {
 struct inotify {
     struct list queue;   /* lock: g_lock */
     unsigned queued;     /* lock: g_lock to write, atomic to read */
+    unsigned queue_max;  /* const */
     uint64_t bytes;      /* lock: g_lock; FIONREAD */
     struct tree watches; /* lock: g_lock; by wd */
     int next_wd;         /* lock: g_lock */
@@ -98,8 +99,8 @@ static bool event_same(const struct in_event *a, const struct in_event *b)
 static void queue_event_locked(struct inotify *in, int wd, uint32_t mask, uint32_t cookie,
                                const char *name)
 {
-    bool overflow = in->queued >= QUEUE_MAX;
-    if (overflow && in->queued > QUEUE_MAX)
+    bool overflow = in->queued >= in->queue_max;
+    if (overflow && in->queued > in->queue_max)
         return;
     struct in_event *e =
         overflow ? event_new(-1, IN_Q_OVERFLOW, 0, NULL) : event_new(wd, mask, cookie, name);
@@ -409,6 +410,7 @@ static struct inotify *instance_new(void)
     }
     list_init(&in->queue);
     waitq_init(&in->wq);
+    in->queue_max = g_vfs_knobs.inotify_events;
     return in;
 }
 

@@ -542,6 +542,7 @@ static int readdir_op(struct file *f, int64_t pos, struct dir_sink *s)
 {
     struct inode *dir = f->inode;
     struct own_entry e;
+    file_accessed(f);
     if (pos < 1 && s->emit(s, ".", 1, dir->ino, DT_DIR, 1))
         return 0;
     if (pos < 2 && s->emit(s, "..", 2, parent_ino(f), DT_DIR, 2))

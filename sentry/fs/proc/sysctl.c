@@ -539,15 +539,15 @@ static const struct proc_entry g_vm_entries[] = {
 };
 
 static const struct proc_entry g_inotify[] = {
-    NUM("max_queued_events", 16384, 0, INT32_MAX),
-    NUM("max_user_instances", 128, 0, INT32_MAX),
-    NUM("max_user_watches", 524288, 0, INT32_MAX),
+    KNOB("max_queued_events", g_vfs_knobs.inotify_events, 0, INT32_MAX),
+    KNOB("max_user_instances", g_vfs_knobs.inotify_instances, 0, INT32_MAX),
+    KNOB("max_user_watches", g_vfs_knobs.inotify_watches, 0, INT32_MAX),
     {0},
 };
 static const struct proc_entry g_fanotify[] = {
-    NUM("max_queued_events", 16384, 0, INT32_MAX),
-    NUM("max_user_groups", 128, 0, INT32_MAX),
-    NUM("max_user_marks", 8192, 0, INT32_MAX),
+    KNOB("max_queued_events", g_vfs_knobs.fanotify_events, 0, INT32_MAX),
+    KNOB("max_user_groups", g_vfs_knobs.fanotify_groups, 0, INT32_MAX),
+    KNOB("max_user_marks", g_vfs_knobs.fanotify_marks, 0, INT32_MAX),
     {0},
 };
 static const struct proc_entry g_mqueue[] = {
