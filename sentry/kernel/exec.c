@@ -214,6 +214,7 @@ static int exec_private_files(struct task *t)
 static void exec_swap_memory(struct task *t, struct exec_state *x)
 {
     futex_exit_robust(t);
+    futex_exit_pi(t);
     if (t->clear_child_tid) { /* Linux: mm_release tells the old memory */
         int32_t zero = 0;
         if (!uaccess_write_obj(t->mm, uaddr(t->clear_child_tid), &zero))

@@ -49,6 +49,7 @@ void kernel_kill_all(void)
 static void exit_tell_memory(struct task *t)
 {
     futex_exit_robust(t);
+    futex_exit_pi(t);
     if (t->clear_child_tid) {
         int32_t zero = 0;
         if (!uaccess_write_obj(t->mm, uaddr(t->clear_child_tid), &zero))

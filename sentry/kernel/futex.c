@@ -14,13 +14,12 @@
 #include <linux/futex.h>
 #include <stdlib.h>
 
-#define BUCKETS 256
 
-static struct futex_bucket g_buckets[BUCKETS];
+static struct futex_bucket g_buckets[FUTEX_BUCKETS];
 
 void futex_init(void)
 {
-    for (int i = 0; i < BUCKETS; i++) {
+    for (int i = 0; i < FUTEX_BUCKETS; i++) {
         lock_init(&g_buckets[i].lock, LR_FUTEX);
         list_init(&g_buckets[i].waiters);
     }
@@ -29,7 +28,12 @@ void futex_init(void)
 struct futex_bucket *futex_bucket_of(const struct futex_key *k)
 {
     uint64_t h = (k->obj ^ k->offset >> 2) * 0x9e3779b97f4a7c15ull;
-    return &g_buckets[h >> 56 & (BUCKETS - 1)];
+    return &g_buckets[h >> 56 & (FUTEX_BUCKETS - 1)];
+}
+
+struct futex_bucket *futex_bucket_at(unsigned index)
+{
+    return &g_buckets[index];
 }
 
 bool futex_key_equal(const struct futex_key *a, const struct futex_key *b)
@@ -343,6 +347,8 @@ int64_t futex_requeue(struct task *t, uint64_t addr, uint64_t addr2, bool shared
         r = uaccess_futex_key(t->mm, uaddr(addr2), shared, &q.k2);
     if (r)
         return r;
+    if (to_pi && futex_key_equal(&q.k1, &q.k2))
+        return -EINVAL;
     if (to_pi)
         return futex_requeue_pi(t, addr, addr2, &q.k1, &q.k2, requeue, expected);
     return requeue_do(t, &q, addr, expected);

@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <linux/futex.h>
 
+static uint32_t g_pi_sleepers; /* atomic; tasks asleep in this file */
+
 /* Replace *word == old by next: 0, -EAGAIN if it had changed, -EFAULT. */
 static int word_swap(struct task *t, uint64_t addr, uint32_t old, uint32_t next)
 {
@@ -31,9 +33,30 @@ static int pi_check_owner(struct task *t, uint32_t word)
     return gone ? -ESRCH : 0;
 }
 
-/* 1: owned now; 0: FUTEX_WAITERS is set and the caller must queue; or an error. Bucket locked. */
-static int pi_try_locked(struct task *t, uint64_t addr)
+static struct futex_waiter *pi_first_locked(struct futex_bucket *b, const struct futex_key *k,
+                                            bool *more)
 {
+    struct futex_waiter *w, *first = NULL;
+    *more = false;
+    list_for_each(w, &b->waiters, node)
+    {
+        if (!w->pi || !futex_key_equal(&w->key, k))
+            continue;
+        if (first) {
+            *more = true;
+            break;
+        }
+        first = w;
+    }
+    return first;
+}
+
+/* 1: owned now; 0: FUTEX_WAITERS is set and the caller must queue; or an error. Bucket locked. */
+static int pi_try_locked(struct task *t, uint64_t addr, struct futex_bucket *b,
+                         const struct futex_key *k)
+{
+    bool more;
+    uint32_t waiters = pi_first_locked(b, k, &more) ? FUTEX_WAITERS : 0;
     for (;;) {
         uint32_t word;
         int r = uaccess_load32(t->mm, uaddr(addr), &word);
@@ -41,7 +64,7 @@ static int pi_try_locked(struct task *t, uint64_t addr)
             return r;
         if (!(word & FUTEX_TID_MASK)) {
             r = word_swap(t, addr, word,
-                          (word & FUTEX_WAITERS) | (word & FUTEX_OWNER_DIED) | t->vtid);
+                          waiters | (word & FUTEX_OWNER_DIED) | t->vtid);
             if (!r)
                 return 1;
         } else if ((word & FUTEX_TID_MASK) == (uint32_t)t->vtid) {
@@ -68,7 +91,7 @@ static int pi_lock_or_queue(struct task *t, uint64_t addr, bool try_only, struct
         return r;
     struct futex_bucket *b = futex_bucket_of(&w->key);
     LOCK_GUARD(&b->lock);
-    r = pi_try_locked(t, addr);
+    r = pi_try_locked(t, addr, b, &w->key);
     if (!r && try_only)
         return -EAGAIN;
     if (!r)
@@ -81,31 +104,16 @@ int64_t futex_lock_pi(struct task *t, uint64_t addr, bool shared, bool try_only,
     struct futex_waiter w;
     futex_waiter_init(&w, t, FUTEX_ANY);
     w.pi = true;
+    w.addr = addr;
     int r = uaccess_futex_key(t->mm, uaddr(addr), shared, &w.key);
     if (!r)
         r = pi_lock_or_queue(t, addr, try_only, &w);
     if (r)
         return r > 0 ? 0 : r;
+    __atomic_fetch_add(&g_pi_sleepers, 1, __ATOMIC_SEQ_CST);
     r = futex_sleep(t, &w, deadline); /* woken: unlock has made us the owner */
+    __atomic_fetch_sub(&g_pi_sleepers, 1, __ATOMIC_RELAXED);
     return r == -ERESTARTSYS ? -ERESTARTNOINTR : r;
-}
-
-static struct futex_waiter *pi_first_locked(struct futex_bucket *b, const struct futex_key *k,
-                                            bool *more)
-{
-    struct futex_waiter *w, *first = NULL;
-    *more = false;
-    list_for_each(w, &b->waiters, node)
-    {
-        if (!w->pi || !futex_key_equal(&w->key, k))
-            continue;
-        if (first) {
-            *more = true;
-            break;
-        }
-        first = w;
-    }
-    return first;
 }
 
 /* Hand the word to the first waiter, or clear it. keep: bits that stay (FUTEX_OWNER_DIED). */
@@ -224,10 +232,11 @@ int64_t futex_wait_requeue_pi(struct task *t, uint64_t addr, uint64_t addr2, boo
                               uint32_t value, uint32_t bitset, int64_t deadline)
 {
     struct futex_waiter w;
-    if (!bitset || addr == addr2)
+    if (addr == addr2)
         return -EINVAL;
-    futex_waiter_init(&w, t, bitset);
+    futex_waiter_init(&w, t, FUTEX_ANY); /* as Linux: whatever val3 is */
     w.requeue_pi = true;
+    w.addr = addr2;
     int r = uaccess_futex_key(t->mm, uaddr(addr), shared, &w.key);
     if (!r)
         r = uaccess_futex_key(t->mm, uaddr(addr2), shared, &w.pi_key);
@@ -235,8 +244,47 @@ int64_t futex_wait_requeue_pi(struct task *t, uint64_t addr, uint64_t addr2, boo
         r = wait_requeue_queue(t, addr, value, &w);
     if (r)
         return r;
+    __atomic_fetch_add(&g_pi_sleepers, 1, __ATOMIC_SEQ_CST);
     r = futex_sleep(t, &w, deadline);
+    __atomic_fetch_sub(&g_pi_sleepers, 1, __ATOMIC_RELAXED);
     return r == -ERESTARTSYS ? -EWOULDBLOCK : r; /* as Linux: glibc calls again */
+}
+
+/* ---- an owner's death
+ * ------------------------------------------------------------------------------------ */
+
+/* Give the word that w waits for to w, if its owner is tid. The bucket is locked. */
+static bool inherit_locked(struct futex_bucket *b, struct futex_waiter *w, int tid,
+                           struct futex_wakes *wakes)
+{
+    struct task *heir = w->task; /* asleep in here, so its memory stays */
+    uint32_t word;
+    bool more;
+    if (!w->pi || pi_first_locked(b, &w->key, &more) != w ||
+        uaccess_load32(heir->mm, uaddr(w->addr), &word) ||
+        (word & FUTEX_TID_MASK) != (uint32_t)tid)
+        return false;
+    if (word_swap(heir, w->addr, word,
+                  heir->vtid | FUTEX_OWNER_DIED | (more ? FUTEX_WAITERS : 0)))
+        return false;
+    futex_take_locked(w, wakes);
+    return true;
+}
+
+void futex_exit_pi(struct task *t)
+{
+    struct futex_wakes wakes = {0};
+    if (!__atomic_load_n(&g_pi_sleepers, __ATOMIC_SEQ_CST))
+        return;
+    for (unsigned i = 0; i < FUTEX_BUCKETS; i++) {
+        struct futex_bucket *b = futex_bucket_at(i);
+        struct futex_waiter *w, *tmp;
+        lock_acquire(&b->lock);
+        list_for_each_safe(w, tmp, &b->waiters, node) if (wakes.count < FUTEX_WAKES_MAX)
+            inherit_locked(b, w, t->vtid, &wakes);
+        lock_release(&b->lock);
+        futex_wake_list(&wakes);
+    }
 }
 
 /* ---- robust list

@@ -17,6 +17,7 @@ struct futex_waiter {
     bool pi;         /* waits to own the word */
     bool requeue_pi; /* may only be requeued to the word of pi_key */
     struct futex_key pi_key;
+    uint64_t addr; /* const; of the PI word, in task's memory */
 };
 
 #define FUTEX_WAKES_MAX 64
@@ -25,6 +26,8 @@ struct futex_wakes { /* counted tasks to wake when no lock is held */
     struct task *tasks[FUTEX_WAKES_MAX];
 };
 
+#define FUTEX_BUCKETS 256
+struct futex_bucket *futex_bucket_at(unsigned index);
 struct futex_bucket *futex_bucket_of(const struct futex_key *k);
 bool futex_key_equal(const struct futex_key *a, const struct futex_key *b);
 void futex_waiter_init(struct futex_waiter *w, struct task *t, uint32_t bitset);

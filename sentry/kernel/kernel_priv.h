@@ -155,6 +155,7 @@ void pgrp_orphan_child_locked(struct process *c, struct process *old_parent);
 /* ---- futex.c ----------------------------------------------------------------------------------
  */
 void futex_exit_robust(struct task *t);
+void futex_exit_pi(struct task *t); /* PI words it owned pass to who waits for them */
 void futex_init(void);
 
 /* ---- timers -----------------------------------------------------------------------------------

@@ -266,6 +266,9 @@ int uaccess_futex_key(struct mm *mm, struct uaddr a, bool shared, struct futex_k
         return 0;
     rwlock_read(&mm->lock);
     struct vma *v = vma_find(mm, a.v);
+    /* A private page that cannot be written will never change: nothing to wait for. */
+    if (v && (!v->prot || (vma_is_anon(v) && !(v->prot & PROT_WRITE))))
+        v = NULL;
     if (v && vma_shared(v))
         *key = (struct futex_key){.obj = (uintptr_t)v->map, .offset = v->offset + (a.v - v->start)};
     rwlock_read_release(&mm->lock);

@@ -166,7 +166,7 @@ int64_t sys_futex_wait(struct task *t, const struct sysargs *a)
 int64_t sys_futex_requeue(struct task *t, const struct sysargs *a)
 {
     struct futex_many f[2];
-    if (a->v[1])
+    if (a->v[1] || !a->v[0])
         return -EINVAL;
     int r = waitv_import(t, a->v[0], 2, f);
     if (r)

@@ -293,7 +293,66 @@ static void waitv(void)
     CHECK_ERR(syscall(449, w, 0, 0, NULL, CLOCK_MONOTONIC), EINVAL);
 }
 
+/* ---- rules of addresses, and of a PI owner's death ---- */
+
+static long fx(void *a, int op, unsigned val, const void *ts, void *b, unsigned val3)
+{
+    return syscall(SYS_futex, a, op, val, ts, b, val3);
+}
+
+static void read_only_words(void)
+{
+    struct timespec ts = {0, 1000};
+    char *ro = OK(mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    char *none = OK(mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    CHECK_ERR(fx(ro, FUTEX_WAIT, 0, &ts, NULL, 0), EFAULT);
+    CHECK_ERR(fx(ro, FUTEX_WAIT_PRIVATE, 0, &ts, NULL, 0), ETIMEDOUT);
+    CHECK_ERR(fx(ro, FUTEX_WAKE, 1, NULL, NULL, 0), EFAULT);
+    CHECK_ERR(fx(none, FUTEX_WAKE, 1, NULL, NULL, 0), EFAULT);
+    CHECK_EQ(OK(fx(none, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0)), 0);
+    CHECK_ERR(fx(ro, FUTEX_LOCK_PI, 0, NULL, NULL, 0), EFAULT);
+}
+
+static void pi_corners(void)
+{
+    static uint32_t w[2];
+    struct timespec past = {0, 0};
+    CHECK_ERR(fx(w, FUTEX_CMP_REQUEUE_PI, 1, (void *)1, w, 0), EINVAL);
+    CHECK_ERR(fx(w, FUTEX_CMP_REQUEUE_PI, 2, (void *)1, w + 1, 0), EINVAL);
+    CHECK_ERR(fx(w, FUTEX_WAIT_REQUEUE_PI, 0, &past, w, 0), EINVAL);
+    CHECK_ERR(fx(w, FUTEX_WAIT_REQUEUE_PI, 0, &past, w + 1, 0), ETIMEDOUT);
+    w[0] = FUTEX_WAITERS; /* nobody waits: the bit goes */
+    OK(fx(w, FUTEX_TRYLOCK_PI, 0, NULL, NULL, 0));
+    CHECK_EQ(w[0], syscall(SYS_gettid));
+    OK(fx(w, FUTEX_UNLOCK_PI, 0, NULL, NULL, 0));
+    CHECK_EQ(w[0], 0);
+    w[0] = FUTEX_OWNER_DIED;
+    OK(fx(w, FUTEX_LOCK_PI, 0, NULL, NULL, 0));
+    CHECK_EQ(w[0], FUTEX_OWNER_DIED | syscall(SYS_gettid));
+}
+
+static void pi_owner_dies(void)
+{
+    uint32_t *w = OK(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+    pid_t owner = OK(fork());
+    if (!owner) {
+        OK(fx(w, FUTEX_LOCK_PI, 0, NULL, NULL, 0));
+        w[1] = 1;
+        while (!(__atomic_load_n(w, __ATOMIC_SEQ_CST) & FUTEX_WAITERS))
+            sleep_ms(1);
+        sleep_ms(20);
+        _exit(0); /* without a robust list */
+    }
+    while (!__atomic_load_n(w + 1, __ATOMIC_SEQ_CST))
+        sleep_ms(1);
+    OK(fx(w, FUTEX_LOCK_PI, 0, NULL, NULL, 0));
+    CHECK_EQ(w[0] & FUTEX_TID_MASK, syscall(SYS_gettid));
+    CHECK(w[0] & FUTEX_OWNER_DIED);
+    WAIT_EXIT(owner, 0);
+}
+
 GUEST_MAIN(C(wrong_value_is_eagain), C(wait_times_out), C(bitset_timeout_is_absolute), C(bad_arguments), C(wake_counts),
            C(wake_bitset), C(requeue), C(wake_op), C(shared_between_processes), C(shared_through_a_file),
            C(private_after_fork_is_separate), C(interrupted), C(child_cleartid_wakes), C(robust_mutex),
-           C(robust_list_calls), C(robust_list_loop_ends), C(pi_mutex), C(waitv))
+           C(robust_list_calls), C(robust_list_loop_ends), C(pi_mutex), C(waitv),
+           C(read_only_words), C(pi_corners), C(pi_owner_dies))
