@@ -861,6 +861,10 @@ int epoll_collect(struct task *t, struct file *ep, struct epoll_event *out, unsi
 int eventfd_new(unsigned initial, unsigned flags, struct file **out);
 /* ioctl-free use by others (io completion): add to the counter. -EINVAL: not an eventfd. */
 int eventfd_signal(struct file *f, uint64_t n);
+int userfaultfd_new(struct task *t, unsigned flags, struct file **out);
+/* A fault that mm_fault or uaccess left to a userfaultfd: wait for its answer. 0: try again; else an
+ * error of the access. Own thread, no locks. */
+int userfault_handle(struct task *t, uint64_t addr, unsigned access, bool in_kernel);
 int timerfd_new(int clockid, unsigned flags, struct file **out);
 struct itimerspec;
 int timerfd_set(struct file *f, int flags, const struct itimerspec *value, struct itimerspec *old);

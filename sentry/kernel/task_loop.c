@@ -14,6 +14,7 @@
 
 #include "base/host.h"
 #include "base/log.h"
+#include "fs/vfs.h"
 #include "trace/trace.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -61,11 +62,27 @@ static inline bool is_restart_code(int64_t r)
     return r <= -ERESTARTSYS && r >= -ERESTART_RESTARTBLOCK;
 }
 
+/* The call failed on guest memory. If that waits for a userfaultfd, so do we, and call again. */
+static __attribute__((noinline)) int64_t syscall_unblock(struct task *t, const struct sysargs *a,
+                                                         syscall_fn *fn)
+{
+    int64_t r = -EFAULT;
+    uint64_t addr;
+    unsigned access;
+    while (r == -EFAULT && mm_uffd_blocked(&addr, &access)) {
+        if (userfault_handle(t, addr, access, /*in_kernel=*/true))
+            break;
+        r = signal_pending(t) ? -ERESTARTSYS : fn(t, a);
+    }
+    return r;
+}
+
 static int64_t syscall_run(struct task *t, const struct sysargs *a)
 {
     uint32_t nr = (uint32_t)a->nr; /* Linux too looks at the lower half only */
     syscall_fn *fn = nr < SYSCALL_TABLE_COUNT ? g_syscalls[nr] : NULL;
-    return fn ? fn(t, a) : -ENOSYS;
+    int64_t r = fn ? fn(t, a) : -ENOSYS;
+    return __builtin_expect(r == -EFAULT, 0) ? syscall_unblock(t, a, fn) : r;
 }
 
 /* Interrupted: let signals be handled, then answer the call again unless a handler was entered
@@ -159,6 +176,8 @@ static void loop_fault(struct task *t, const struct pl_event *ev)
 {
     int r = ev->fault.bus ? -ENXIO : mm_fault(t->mm, ev->fault.addr, ev->fault.access);
     t->min_flt++;
+    if (__builtin_expect(r > 0, 0))
+        r = userfault_handle(t, ev->fault.addr, ev->fault.access, /*in_kernel=*/false);
     if (!r)
         return;
     siginfo_t info = {.si_addr = (void *)ev->fault.addr};

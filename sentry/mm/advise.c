@@ -67,7 +67,7 @@ static int change_flags(struct mm *mm, struct vma *v, uint64_t lo, uint64_t hi, 
 static void drop_private(struct mm *mm, struct vma *v, uint64_t lo, uint64_t hi)
 {
     struct frame_run run;
-    bool keep = vma_is_anon(v), drop = false;
+    bool keep = vma_is_anon(v) && !v->uffd, drop = false;
     for (uint64_t at = lo; frames_run(&mm->frames, at, hi, FRAME_COW, &run);
          at = run.va + run.size) {
         if (keep && !(run.flags & FRAME_COW))

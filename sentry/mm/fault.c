@@ -131,6 +131,8 @@ static int alloc_around(struct mm *mm, uint64_t page, uint64_t *lo, uint64_t *hi
 static void clip_absent(struct mm *mm, const struct vma *v, uint64_t page, uint64_t block,
                         uint64_t *lo, uint64_t *hi)
 {
+    if (v->uffd) /* which pages are there is told exactly */
+        block = RF_PAGE_SIZE;
     uint64_t base = page & ~(block - 1);
     *lo = MAX(v->start, base);
     *hi = MIN(v->end, base + block);
@@ -284,7 +286,7 @@ static int fault_file_cow(struct mm *mm, struct vma *v, uint64_t page)
 
 static bool cow_sole(const uint64_t *e)
 {
-    return e && *e & FRAME_COW && memfile_refs(FRAME_OFFSET(*e)) == 1;
+    return e && *e & FRAME_COW && !(*e & FRAME_UFFD_WP) && memfile_refs(FRAME_OFFSET(*e)) == 1;
 }
 
 /* The other side has gone: the page, and its neighbours in the same state, are simply ours. */
@@ -319,7 +321,7 @@ struct cow_block {
 
 static bool cow_shared(const uint64_t *e)
 {
-    return e && *e & FRAME_COW && memfile_refs(FRAME_OFFSET(*e)) > 1;
+    return e && *e & FRAME_COW && !(*e & FRAME_UFFD_WP) && memfile_refs(FRAME_OFFSET(*e)) > 1;
 }
 
 static void cow_block_find(struct mm *mm, struct vma *v, uint64_t page, struct cow_block *c)
@@ -438,6 +440,8 @@ static bool access_allowed(const struct vma *v, unsigned access)
 static int fault_in(struct mm *mm, struct vma *v, uint64_t page, unsigned access)
 {
     uint64_t *e = frames_peek(&mm->frames, page);
+    if (v->uffd && uffd_wants(v, e ? *e : 0, access))
+        return 1;
     if (e && *e)
         return fault_private(mm, v, page, *e, access);
     if (vma_is_anon(v))
@@ -474,7 +478,7 @@ int mm_fault(struct mm *mm, uint64_t addr, unsigned access)
     rwlock_write(&mm->lock);
     int r = fault_locked(mm, addr, access, /*forced=*/false);
     rwlock_write_release(&mm->lock);
-    if (r)
+    if (r < 0)
         log_debug("mm: fault at %#lx, access %u: %d", addr, access, r);
     return r;
 }
@@ -511,7 +515,7 @@ void fault_ahead(struct mm *mm, struct vma *v, uint64_t lo, uint64_t hi, bool pr
     bool data = v->prot & PROT_WRITE && !vma_shared(v);
     if (v->map && program && data && hi - lo <= AHEAD_DATA)
         copy_ahead(mm, v, lo, hi);
-    if (vma_is_anon(v) && data && hi - lo <= AHEAD_ANON && memfile_chunk_max() >= AHEAD_ANON &&
+    if (vma_is_anon(v) && data && !v->uffd && hi - lo <= AHEAD_ANON && memfile_chunk_max() >= AHEAD_ANON &&
         frames_next(&mm->frames, lo, hi) == hi)
         (void)fault_anon(mm, v, hi - RF_PAGE_SIZE);
     else

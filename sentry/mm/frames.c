@@ -199,7 +199,7 @@ static int fork_leaf(struct frame_table *src, uint64_t *from, struct frame_table
         from[i] |= FRAME_COW;
         memfile_get(FRAME_OFFSET(from[i]), RF_PAGE_SIZE);
         dst->count += !to[i];
-        to[i] = from[i] & ~FRAME_MAPPED;
+        to[i] = from[i] & ~(uint64_t)(FRAME_MAPPED | FRAME_UFFD_WP);
     }
     return 0;
 }

@@ -160,7 +160,27 @@ int mm_seal(struct mm *mm, uint64_t addr, uint64_t size);
 /* remap_file_pages(2): show another part of the shared object behind addr. */
 int mm_remap_file_pages(struct mm *mm, uint64_t addr, uint64_t size, uint64_t offset);
 
-/* Repair a fault: 0 retry, -EFAULT nothing mapped (SEGV_MAPERR), -EACCES (SEGV_ACCERR), -ENXIO and
+/* ---- userfaultfd: whom a VMA asks about its faults. Embedded in the descriptor's object. */
+struct uffd_hook {
+    struct ref ref;
+    void (*release)(struct uffd_hook *h); /* the last reference is gone; no locks */
+};
+enum { MM_UFFD_MISSING = 1, MM_UFFD_WP = 2 };
+/* Page multiples. -EINVAL, -EPERM, -EBUSY as the ioctl; unregister: NULL for whoever's. */
+int mm_uffd_register(struct mm *mm, uint64_t addr, uint64_t size, struct uffd_hook *h,
+                     unsigned modes);
+int mm_uffd_unregister(struct mm *mm, uint64_t addr, uint64_t size, struct uffd_hook *h);
+/* Give a missing page its contents (NULL: zeros). -ENOENT not registered, -EEXIST there already. */
+int mm_uffd_place(struct mm *mm, uint64_t addr, const struct uffd_hook *h, const void *page,
+                  bool protect);
+int mm_uffd_protect(struct mm *mm, uint64_t addr, uint64_t size, const struct uffd_hook *h,
+                    bool protect);
+/* Is this access one that *h (counted for the caller) decides? MM_UFFD_MISSING, MM_UFFD_WP or 0. */
+unsigned mm_uffd_fault(struct mm *mm, uint64_t addr, unsigned access, struct uffd_hook **h);
+/* Has this thread's uaccess failed (-EFAULT) for such a page since this was last asked? */
+bool mm_uffd_blocked(uint64_t *addr, unsigned *access);
+
+/* Repair a fault: 1 a userfaultfd decides (mm_uffd_fault), 0 retry, -EFAULT nothing mapped (SEGV_MAPERR), -EACCES (SEGV_ACCERR), -ENXIO and
  * other errors SIGBUS (BUS_ADRERR). Grows stacks. access: one PL_* bit. */
 int mm_fault(struct mm *mm, uint64_t addr, unsigned access);
 

@@ -42,6 +42,7 @@ enum {
     FRAME_PRESENT = 1,
     FRAME_COW = 2,    /* may be shared with another table: copy before writing unless refs == 1 */
     FRAME_MAPPED = 4, /* the platform has been told of it (it may have forgotten) */
+    FRAME_UFFD_WP = 8, /* a userfaultfd hears of writes; COW is set too */
 };
 #define FRAME_OFFSET(e) ((e)&RF_PAGE_MASK)
 
@@ -122,6 +123,8 @@ struct vma {
     struct mappable *map;  /* const; kept alive by file, or counted if anon_shared; or NULL */
     const char *name;      /* lock: mm.lock; static */
     struct mempolicy policy;        /* lock: mm.lock */
+    struct uffd_hook *uffd;         /* lock: mm.lock; counted, or NULL */
+    unsigned uffd_modes;            /* lock: mm.lock; MM_UFFD_* */
     struct list_node mappable_node; /* lock: map.lock */
     struct list_node dead_node;     /* while on a list of VMAs to free */
 };
@@ -223,6 +226,13 @@ static inline unsigned mm_map_count_max(void)
 {
     return __atomic_load_n(&g_mm_knobs.max_map_count, __ATOMIC_RELAXED);
 }
+
+/* userfault.c */
+void uffd_vma_get(struct vma *v);
+void uffd_vma_put(struct vma *v); /* no locks */
+/* Why a userfaultfd must hear of an access to a page with this entry: MM_UFFD_* or 0. */
+unsigned uffd_wants(const struct vma *v, uint64_t entry, unsigned access);
+void uffd_note_blocked(uint64_t addr, unsigned access);
 
 /* map.c */
 /* Unmap whole VMAs in [start, end) into dead; the caller frees them after unlocking. next: the VMA

@@ -99,6 +99,8 @@ static int span_fault(struct mm *mm, uint64_t addr, unsigned access)
     rwlock_write(&mm->lock);
     int r = fault_locked(mm, addr, access & PL_WRITE ?: PL_READ, access & ACCESS_FORCED);
     rwlock_write_release(&mm->lock);
+    if (r > 0)
+        uffd_note_blocked(addr, access & PL_WRITE ?: PL_READ);
     rwlock_read(&mm->lock);
     return r;
 }

@@ -67,6 +67,7 @@ struct vma *vma_new(struct mm *mm, uint64_t start, uint64_t end)
 
 static void vma_get_objects(struct vma *v)
 {
+    uffd_vma_get(v);
     if (v->file)
         file_get(v->file);
     if (v->map && mappable_is_anon_shared(v->map))
@@ -88,6 +89,8 @@ int vma_dup(struct mm *mm, const struct vma *v, uint64_t start, uint64_t end, st
     n->map = v->map;
     n->name = v->name;
     n->policy = v->policy;
+    n->uffd = v->uffd;
+    n->uffd_modes = v->uffd_modes;
     n->offset = v->offset + (start - v->start);
     vma_get_objects(n);
     *out = n;
@@ -96,6 +99,7 @@ int vma_dup(struct mm *mm, const struct vma *v, uint64_t start, uint64_t end, st
 
 void vma_free(struct vma *v)
 {
+    uffd_vma_put(v);
     if (v->flags & VMA_WRITER)
         v->map->ops->writable_put(v->map);
     if (v->map && mappable_is_anon_shared(v->map))
@@ -196,7 +200,8 @@ static bool vma_alike(const struct vma *a, const struct vma *b)
 {
     const unsigned ignored = VMA_TOUCHED;
     return a->end == b->start && a->prot == b->prot &&
-           !((a->flags ^ b->flags) & ~ignored) && a->file == b->file && a->map == b->map &&
+           !((a->flags ^ b->flags) & ~ignored) && a->file == b->file && a->map == b->map && a->uffd == b->uffd &&
+           a->uffd_modes == b->uffd_modes &&
            a->name == b->name && !memcmp(&a->policy, &b->policy, sizeof(a->policy)) && (!a->map || a->offset + vma_size(a) == b->offset);
 }
 

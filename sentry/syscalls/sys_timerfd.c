@@ -3,7 +3,15 @@
 #include "syscalls/syscalls.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/timerfd.h>
+
+int64_t sys_userfaultfd(struct task *t, const struct sysargs *a)
+{
+    struct file *f = NULL;
+    int r = userfaultfd_new(t, a->v[0], &f);
+    return anon_install(t, r, f, a->v[0] & O_CLOEXEC);
+}
 
 int64_t sys_timerfd_create(struct task *t, const struct sysargs *a)
 {
