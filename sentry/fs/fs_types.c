@@ -37,6 +37,11 @@ static int pts_new(struct task *t, struct fs_context *fc)
     return devpts_mount(&fc->sb);
 }
 
+static int mqueue_new(struct task *t, struct fs_context *fc)
+{
+    return mqueuefs_mount(&fc->sb);
+}
+
 static const struct fs_param g_tmpfs_params[] = {
     {"size", FS_PARAM_VALUE},   {"nr_blocks", FS_PARAM_VALUE}, {"nr_inodes", FS_PARAM_VALUE},
     {"mode", FS_PARAM_VALUE},   {"uid", FS_PARAM_VALUE},       {"gid", FS_PARAM_VALUE},
@@ -73,8 +78,13 @@ static const struct fs_type g_devtmpfs = {
     .name = "devtmpfs", .nodev = true, .mount = dev_new, .params = g_tmpfs_params};
 static const struct fs_type g_devpts = {
     .name = "devpts", .nodev = true, .in_user_ns = true, .mount = pts_new, .params = g_pts_params};
-const struct fs_type *const g_fs_types[] = {&g_tmpfs,    &g_ramfs,  &g_proc, &g_sysfs,
-                                            &g_devtmpfs, &g_devpts, NULL};
+static const struct fs_type g_mqueue = {.name = "mqueue",
+                                        .nodev = true,
+                                        .in_user_ns = true,
+                                        .mount = mqueue_new,
+                                        .params = g_no_params};
+const struct fs_type *const g_fs_types[] = {&g_tmpfs,    &g_ramfs,  &g_proc,   &g_sysfs,
+                                            &g_devtmpfs, &g_devpts, &g_mqueue, NULL};
 
 static const struct fs_type *type_find(const char *name)
 {

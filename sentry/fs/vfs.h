@@ -780,6 +780,7 @@ int procfs_sysctl_set(const char *name, char *value);
 int sysfs_mount(struct superblock **out);
 int devfs_mount(struct superblock **out); /* a populated /dev, with pts and shm left for mounts */
 int devpts_mount(struct superblock **out);
+int mqueuefs_mount(struct superblock **out);
 
 int pipe_open(unsigned flags, struct file *out[2]); /* pipe2(2) */
 /* Open end of a fifo inode; blocks for the other side as fifo(7) says. */

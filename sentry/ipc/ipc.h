@@ -50,6 +50,15 @@ struct mq_attr;
 int64_t mq_do_open(struct task *t, const char *name, int flags, uint32_t mode,
                    const struct mq_attr *attr);
 int64_t mq_do_unlink(struct task *t, const char *name);
+/* For the mqueue filesystem: the queues of the caller's namespace. */
+struct mq_info {
+    uint64_t id; /* never used again */
+    uint32_t mode, uid, gid;
+};
+int mq_find(const char *name, struct mq_info *out); /* -ENOENT */
+bool mq_at(unsigned index, char name[256], struct mq_info *out);
+int mq_make(struct task *t, const char *name, uint32_t mode);
+int mq_open_by_id(uint64_t id, struct file *f); /* sets f->ops and f->priv */
 int64_t mq_do_send(struct task *t, int fd, struct uaddr msg, uint64_t size, unsigned prio,
                    int64_t deadline);
 int64_t mq_do_receive(struct task *t, int fd, struct uaddr msg, uint64_t size, struct uaddr prio,

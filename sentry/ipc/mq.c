@@ -54,11 +54,13 @@ struct mq {
     struct mq_thread thread;  /* lock: g_mq.lock; of SIGEV_THREAD */
     struct list_node all_node; /* lock: g_mq.lock; g_mq.all */
     uint64_t charged;          /* const; against RLIMIT_MSGQUEUE */
+    uint64_t id;               /* const */
 };
 
 static struct {
     struct lock lock;
-    struct list all; /* lock: lock; every queue, with a name or without */
+    struct list all;  /* lock: lock; every queue, with a name or without */
+    uint64_t last_id; /* lock: lock */
 } g_mq = {.lock = LOCK_INITIALIZER(LR_IPC), .all = LIST_INIT(g_mq.all)};
 
 static void mq_put(struct mq *q)
@@ -255,6 +257,7 @@ static int create_locked(struct task *t, const char *name, uint32_t mode,
     q->max_messages = a.mq_maxmsg;
     q->max_size = a.mq_msgsize;
     q->charged = charge;
+    q->id = ++g_mq.last_id;
     q->mode = mode;
     q->uid = t->cred->fsuid;
     q->gid = t->cred->fsgid;
@@ -342,6 +345,63 @@ int64_t mq_do_unlink(struct task *t, const char *name)
     if (!err)
         mq_put(q);
     return err;
+}
+
+/* ---- for the filesystem
+ * ------------------------------------------------------------------------------- */
+
+static void info_fill(const struct mq *q, struct mq_info *out)
+{
+    *out = (struct mq_info){.id = q->id, .mode = q->mode, .uid = q->uid, .gid = q->gid};
+}
+
+int mq_find(const char *name, struct mq_info *out)
+{
+    LOCK_GUARD(&g_mq.lock);
+    struct mq *q = find_locked(name);
+    if (q)
+        info_fill(q, out);
+    return q ? 0 : -ENOENT;
+}
+
+bool mq_at(unsigned index, char name[MQ_NAME_LIMIT + 1], struct mq_info *out)
+{
+    struct mq *q;
+    LOCK_GUARD(&g_mq.lock);
+    list_for_each(q, &ipc_ns_current()->queues, node)
+    {
+        if (index--)
+            continue;
+        info_fill(q, out);
+        memcpy(name, q->name, sizeof(q->name));
+        return true;
+    }
+    return false;
+}
+
+int mq_make(struct task *t, const char *name, uint32_t mode)
+{
+    struct mq *q;
+    int err = check_name(name);
+    if (err)
+        return err;
+    LOCK_GUARD(&g_mq.lock);
+    return find_locked(name) ? -EEXIST : create_locked(t, name, mode, NULL, &q);
+}
+
+int mq_open_by_id(uint64_t id, struct file *f)
+{
+    struct mq *q;
+    LOCK_GUARD(&g_mq.lock);
+    list_for_each(q, &g_mq.all, all_node)
+    {
+        if (q->id != id || !ref_get_unless_zero(&q->ref))
+            continue;
+        f->ops = &g_mq_file_ops;
+        f->priv = q;
+        return 0;
+    }
+    return -ENOENT;
 }
 
 /* ---- send, receive

@@ -25,6 +25,14 @@ void pb_escaped(struct pbuf *b, const char *s);
 void pb_printf(struct pbuf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 struct proc_entry;
+struct proc_ctx;
+/* memory.c */
+int proc_show_vmstat(struct pbuf *b, const struct proc_ctx *c);
+int proc_show_buddyinfo(struct pbuf *b, const struct proc_ctx *c);
+int proc_show_pagetypeinfo(struct pbuf *b, const struct proc_ctx *c);
+int proc_show_zoneinfo(struct pbuf *b, const struct proc_ctx *c);
+int proc_show_slabinfo(struct pbuf *b, const struct proc_ctx *c);
+int proc_show_iomem(struct pbuf *b, const struct proc_ctx *c);
 
 struct proc_ctx {
     struct task *caller; /* borrowed */

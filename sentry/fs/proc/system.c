@@ -255,16 +255,6 @@ static int show_interrupts(struct pbuf *b, const struct proc_ctx *c)
     return 0;
 }
 
-static int show_vmstat(struct pbuf *b, const struct proc_ctx *c)
-{
-    uint64_t total = memory_total(), used = MIN(memfile_used(), total);
-    pb_printf(b, "nr_free_pages %lu\nnr_anon_pages %lu\nnr_mapped 0\nnr_file_pages 0\n",
-              (unsigned long)((total - used) / RF_PAGE_SIZE), (unsigned long)(used / RF_PAGE_SIZE));
-    pb_str(b, "nr_dirty 0\nnr_writeback 0\npgpgin 0\npgpgout 0\npswpin 0\npswpout 0\npgfault 0\n"
-              "pgmajfault 0\noom_kill 0\n");
-    return 0;
-}
-
 static int show_cgroups(struct pbuf *b, const struct proc_ctx *c)
 {
     pb_str(b, "#subsys_name\thierarchy\tnum_cgroups\tenabled\n");
@@ -278,14 +268,6 @@ static int show_diskstats(struct pbuf *b, const struct proc_ctx *c)
 
 static int show_misc(struct pbuf *b, const struct proc_ctx *c)
 {
-    return 0;
-}
-
-static int show_buddyinfo(struct pbuf *b, const struct proc_ctx *c)
-{
-    pb_str(b,
-           "Node 0, zone   Normal      0      0      0      0      0      0      0      0      0 "
-           "     0      0\n");
     return 0;
 }
 
@@ -417,7 +399,7 @@ const struct proc_entry g_proc_root_entries[] = {
     PROC_LINK("net", read_net),
     PROC_DIR("sys", 0555, g_proc_sys_entries),
     PROC_DIR("sysvipc", 0555, g_sysvipc),
-    PROC_FILE("buddyinfo", 0444, show_buddyinfo),
+    PROC_FILE("buddyinfo", 0444, proc_show_buddyinfo),
     PROC_FILE("cgroups", 0444, show_cgroups),
     PROC_FILE("cmdline", 0444, show_cmdline),
     PROC_FILE("cpuinfo", 0444, proc_show_cpuinfo),
@@ -441,6 +423,10 @@ const struct proc_entry g_proc_root_entries[] = {
     PROC_FILE_RW("sysrq-trigger", 0200, show_misc, write_ignored),
     PROC_FILE("uptime", 0444, show_uptime),
     PROC_FILE("version", 0444, show_version),
-    PROC_FILE("vmstat", 0444, show_vmstat),
+    PROC_FILE("vmstat", 0444, proc_show_vmstat),
+    PROC_FILE("iomem", 0444, proc_show_iomem),
+    PROC_FILE("pagetypeinfo", 0400, proc_show_pagetypeinfo),
+    PROC_FILE("slabinfo", 0400, proc_show_slabinfo),
+    PROC_FILE("zoneinfo", 0444, proc_show_zoneinfo),
     {0},
 };
