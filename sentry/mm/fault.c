@@ -213,7 +213,7 @@ static int fault_file(struct mm *mm, struct vma *v, uint64_t page, unsigned acce
         return r;
     if (access == PL_WRITE && !b.writable)
         return -EACCES;
-    uint64_t span = MIN(b.size, FILE_SPAN);
+    uint64_t span = MIN(b.size, v->uffd ? RF_PAGE_SIZE : FILE_SPAN);
     uint64_t hi = frames_next(&mm->frames, page, MIN(v->end, page + span));
     return map_backing(mm, v, page, hi - page, &b);
 }
@@ -440,7 +440,7 @@ static bool access_allowed(const struct vma *v, unsigned access)
 static int fault_in(struct mm *mm, struct vma *v, uint64_t page, unsigned access)
 {
     uint64_t *e = frames_peek(&mm->frames, page);
-    if (v->uffd && uffd_wants(v, e ? *e : 0, access))
+    if (v->uffd && uffd_wants(v, page, e ? *e : 0, access))
         return 1;
     if (e && *e)
         return fault_private(mm, v, page, *e, access);
@@ -491,7 +491,7 @@ void fault_populate_lazy(struct mm *mm, struct vma *v, uint64_t lo, uint64_t hi)
     for (uint64_t at = lo; frames_run(&mm->frames, at, hi, FRAME_COW, &run); at = run.va + run.size)
         if (fault_map_frames(mm, v, &run, /*commit=*/false))
             return;
-    if (v->map && v->prot)
+    if (v->map && v->prot && !v->uffd)
         (void)map_file_range(mm, v, lo, hi,
                              PL_READ | (vma_shared(v) ? v->prot & PROT_WRITE : 0),
                              /*host_only=*/true);
@@ -535,7 +535,7 @@ static int populate_present(struct mm *mm, uint64_t lo, uint64_t hi, bool write)
         bool w = write && v->prot & PROT_WRITE;
         if (e && *e && !(w && *e & FRAME_COW))
             continue;
-        if (v->map && !(w && !vma_shared(v))) {
+        if (v->map && !(w && !vma_shared(v)) && !v->uffd) {
             int r = map_file_range(mm, v, at, MIN(hi, v->end), w ? PL_WRITE : PL_READ, false);
             if (r)
                 return r;

@@ -86,6 +86,11 @@ static int span_get(struct mm *mm, uint64_t addr, uint64_t size, unsigned access
         return 0;
     if (!v->map || (access & PL_WRITE && !vma_shared(v)))
         return -EAGAIN;
+    if (v->uffd && vma_shared(v)) {
+        if (uffd_wants(v, addr, 0, access & PL_WRITE))
+            return -EAGAIN;
+        size = MIN(size, RF_PAGE_SIZE - page_offset(addr));
+    }
     if (!vma_shared(v)) { /* up to the next private page */
         uint64_t stop = frames_next(&mm->frames, page_down(addr), page_down(addr + size - 1));
         size = MIN(size, MAX(stop, page_down(addr) + RF_PAGE_SIZE) - addr);

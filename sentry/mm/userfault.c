@@ -1,10 +1,11 @@
 /* What userfaultfd(2) needs of an address space: ranges whose missing or write-protected pages are
  * another's business. The descriptor itself is fs/anon/userfaultfd.c; a VMA holds a counted hook to
- * it. Private memory without a file only.
+ * it. Private memory without a file, and shared memory of the memory file.
  *
- * A page of such a VMA is missing if it has no frame. Frames that were allocated around a fault and
+ * A page of private memory is missing if it has no frame. Frames that were allocated around a fault and
  * never touched would not be missing, so they go when the range is registered, and none are
- * allocated ahead after that. A write-protected page is a copy-on-write entry with FRAME_UFFD_WP:
+ * allocated ahead after that. A page of shared memory is missing if its frame has no contents, and is
+ * mapped only when it has. A write-protected page is a copy-on-write entry with FRAME_UFFD_WP:
  * writes trap, and find the flag before they copy. */
 #include "mm_priv.h"
 
@@ -39,13 +40,39 @@ void uffd_vma_put(struct vma *v)
 
 /* ---- registering ------------------------------------------------------------------------------ */
 
-static int may_register(struct mm *mm, uint64_t start, uint64_t end, const struct uffd_hook *h)
+/* The frame behind addr of a shared VMA: 0, or an error also where it is a host file's. */
+static int shared_frame(const struct vma *v, uint64_t addr, uint64_t *frame)
+{
+    struct mm_backing b;
+    int r = v->map->ops->backing(v->map, v->offset + (page_down(addr) - v->start), PL_WRITE, &b);
+    if (!r && (b.fd != memfile_fd() || !b.size))
+        r = -ENXIO;
+    if (!r)
+        *frame = b.offset;
+    return r;
+}
+
+static bool in_memory_file(const struct vma *v)
+{
+    uint64_t frame;
+    return vma_shared(v) && !shared_frame(v, v->start, &frame);
+}
+
+static bool has_contents(uint64_t frame)
+{
+    return memfile_next_data(frame, frame + RF_PAGE_SIZE) < frame + RF_PAGE_SIZE;
+}
+
+static int may_register(struct mm *mm, uint64_t start, uint64_t end, const struct uffd_hook *h,
+                        unsigned modes)
 {
     struct vma *v = vma_above(mm, start);
     if (!v || v->start >= end)
         return -EINVAL;
     for (; v && v->start < end; v = vma_next(v)) {
-        if (!vma_is_anon(v) || vma_shared(v) || v->name)
+        if (v->name || (vma_is_anon(v) ? vma_shared(v) : !in_memory_file(v)))
+            return -EINVAL;
+        if (modes & MM_UFFD_WP && vma_shared(v))
             return -EINVAL;
         if (!(v->flags & VMA_MAYWRITE))
             return -EPERM;
@@ -87,7 +114,8 @@ static int register_part(struct mm *mm, struct vma *v, uint64_t lo, uint64_t hi,
         if (v->flags & VMA_TOUCHED)
             mm_unmap_platform(mm, lo, hi);
         frames_change(&mm->frames, lo, hi, 0, FRAME_MAPPED);
-        drop_untouched(mm, lo, hi);
+        if (!vma_shared(v))
+            drop_untouched(mm, lo, hi);
     }
     return 0;
 }
@@ -97,7 +125,7 @@ int mm_uffd_register(struct mm *mm, uint64_t addr, uint64_t size, struct uffd_ho
 {
     uint64_t end = addr + size;
     rwlock_write(&mm->lock);
-    int r = mm_range_ok(mm, addr, size) ? may_register(mm, addr, end, h) : -EINVAL;
+    int r = mm_range_ok(mm, addr, size) ? may_register(mm, addr, end, h, modes) : -EINVAL;
     for (uint64_t at = addr, hi; at < end && !r; at = hi) {
         struct vma *v = vma_above(mm, at);
         if (!v || v->start >= end)
@@ -137,7 +165,7 @@ int mm_uffd_unregister(struct mm *mm, uint64_t addr, uint64_t size, struct uffd_
         if (!v || v->start >= end)
             break;
         hi = MIN(end, v->end);
-        if (vma_is_anon(v) && !vma_shared(v))
+        if (v->uffd || (vma_is_anon(v) && !vma_shared(v)) || in_memory_file(v))
             r = 0;
         if (v->uffd && (!h || v->uffd == h))
             unregister_part(mm, v, MAX(at, v->start), hi, &owed);
@@ -156,10 +184,39 @@ static struct vma *registered(struct mm *mm, uint64_t addr, const struct uffd_ho
     return v && v->uffd == h ? v : NULL;
 }
 
+static int place_shared(const struct vma *v, uint64_t addr, const void *page)
+{
+    uint64_t frame;
+    if (shared_frame(v, addr, &frame))
+        return -EFAULT;
+    if (has_contents(frame))
+        return -EEXIST;
+    if (page)
+        memcpy(frame_ptr(frame), page, RF_PAGE_SIZE);
+    else
+        memfile_commit(frame, RF_PAGE_SIZE);
+    return 0;
+}
+
+static int place_private(struct mm *mm, uint64_t addr, uint64_t frame, const struct uffd_hook *h,
+                         const void *page, bool protect)
+{
+    uint64_t flags = FRAME_PRESENT | (protect ? FRAME_COW | FRAME_UFFD_WP : 0);
+    struct vma *v = registered(mm, addr, h);
+    if (!v || (protect && !(v->uffd_modes & MM_UFFD_WP)))
+        return -ENOENT;
+    if (vma_shared(v)) {
+        int r = place_shared(v, addr, page);
+        return r ? r : 1; /* the frame was not needed */
+    }
+    uint64_t *e = frames_peek(&mm->frames, addr);
+    return e && *e ? -EEXIST : frames_fill(&mm->frames, addr, frame, RF_PAGE_SIZE, flags);
+}
+
 int mm_uffd_place(struct mm *mm, uint64_t addr, const struct uffd_hook *h, const void *page,
                   bool protect)
 {
-    uint64_t frame, flags = FRAME_PRESENT | (protect ? FRAME_COW | FRAME_UFFD_WP : 0);
+    uint64_t frame;
     int r = memfile_alloc(RF_PAGE_SIZE, &frame);
     if (r)
         return r;
@@ -168,15 +225,11 @@ int mm_uffd_place(struct mm *mm, uint64_t addr, const struct uffd_hook *h, const
     else
         memfile_commit(frame, RF_PAGE_SIZE);
     rwlock_write(&mm->lock);
-    struct vma *v = registered(mm, addr, h);
-    uint64_t *e = v ? frames_peek(&mm->frames, addr) : NULL;
-    r = !v || (protect && !(v->uffd_modes & MM_UFFD_WP)) ? -ENOENT
-        : e && *e                                        ? -EEXIST
-                  : frames_fill(&mm->frames, addr, frame, RF_PAGE_SIZE, flags);
+    r = place_private(mm, addr, frame, h, page, protect);
     rwlock_write_release(&mm->lock);
     if (r)
         memfile_put(frame, RF_PAGE_SIZE);
-    return r;
+    return r > 0 ? 0 : r;
 }
 
 static void protect_part(struct mm *mm, struct vma *v, uint64_t lo, uint64_t hi, bool protect)
@@ -211,8 +264,13 @@ int mm_uffd_protect(struct mm *mm, uint64_t addr, uint64_t size, const struct uf
 
 /* ---- faults ----------------------------------------------------------------------------------- */
 
-unsigned uffd_wants(const struct vma *v, uint64_t entry, unsigned access)
+unsigned uffd_wants(const struct vma *v, uint64_t addr, uint64_t entry, unsigned access)
 {
+    uint64_t frame;
+    if (vma_shared(v)) /* beyond the end of a file there is nothing to give */
+        return !shared_frame(v, addr, &frame) && !has_contents(frame)
+                   ? v->uffd_modes & MM_UFFD_MISSING
+                   : 0;
     if (!entry)
         return v->uffd_modes & MM_UFFD_MISSING;
     return access == PL_WRITE && entry & FRAME_UFFD_WP ? MM_UFFD_WP : 0;
@@ -225,7 +283,7 @@ unsigned mm_uffd_fault(struct mm *mm, uint64_t addr, unsigned access, struct uff
     struct vma *v = addr < mm->platform->va_end ? vma_find(mm, addr) : NULL;
     if (v && v->uffd) {
         uint64_t *e = frames_peek(&mm->frames, page_down(addr));
-        why = uffd_wants(v, e ? *e : 0, access);
+        why = uffd_wants(v, addr, e ? *e : 0, access);
         if (why) {
             hook_get(v->uffd);
             *h = v->uffd;

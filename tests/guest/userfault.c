@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 
 #define PAGE 4096ul
 
@@ -193,6 +194,37 @@ static void in_a_system_call(void)
     close(fd);
 }
 
+static void shared_memory(void)
+{
+    int mem = OK(memfd_create("uffd", 0));
+    OK(ftruncate(mem, 4 * PAGE));
+    OK(pwrite(mem, "Q", 1, 3 * PAGE));
+    char *p = OK(mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, mem, 0));
+    char *q = OK(mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+    int fd = open_uffd(0, UFFD_FEATURE_MISSING_SHMEM);
+    enlist(fd, p, 4, UFFDIO_REGISTER_MODE_MISSING);
+    CHECK_EQ(p[3 * PAGE], 'Q');
+    pthread_t th = serve(fd, p, 3);
+    CHECK_EQ(p[0], 'a');
+    p[PAGE] = 'x';
+    CHECK_EQ(p[PAGE + 1], 'b');
+    int pp[2];
+    OK(pipe(pp));
+    CHECK_EQ(OK(write(pp[1], p + 2 * PAGE, 2)), 2);
+    join(th);
+    char buf[2];
+    OK(pread(mem, buf, 2, PAGE)); /* it is the file's page */
+    CHECK(buf[0] == 'x' && buf[1] == 'b');
+    CHECK_ERR(copy_page(fd, p + 3 * PAGE, 1, 0), EEXIST);
+    enlist(fd, q, 2, UFFDIO_REGISTER_MODE_MISSING);
+    th = serve(fd, q, 1);
+    q[PAGE] = 1;
+    join(th);
+    CHECK_EQ(q[PAGE + 1], 'b');
+    close(fd);
+    CHECK_EQ(q[0], 0);
+}
+
 static sigjmp_buf g_out;
 static void on_bus(int sig, siginfo_t *info, void *uc)
 {
@@ -285,5 +317,5 @@ static void rights(void)
     });
 }
 
-GUEST_MAIN(C(arguments), C(missing_pages), C(present_pages_stay), C(in_a_system_call),
+GUEST_MAIN(C(arguments), C(missing_pages), C(present_pages_stay), C(in_a_system_call), C(shared_memory),
            C(sigbus_instead), C(write_protection), C(fork_and_death), C(rights))

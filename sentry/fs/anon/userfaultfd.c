@@ -25,7 +25,7 @@
 #endif
 #define FEATURES                                                                                   \
     (UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_SIGBUS | UFFD_FEATURE_THREAD_ID |               \
-     UFFD_FEATURE_EXACT_ADDRESS)
+     UFFD_FEATURE_EXACT_ADDRESS | UFFD_FEATURE_MISSING_SHMEM)
 #define API_IOCTLS   (1ull << _UFFDIO_REGISTER | 1ull << _UFFDIO_UNREGISTER | 1ull << _UFFDIO_API)
 #define RANGE_IOCTLS (1ull << _UFFDIO_WAKE | 1ull << _UFFDIO_COPY | 1ull << _UFFDIO_ZEROPAGE)
 
