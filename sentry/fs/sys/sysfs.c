@@ -1,6 +1,7 @@
 /* /sys: what programs look for when they count processors, and little else. It is a table shown by
  * the machinery of /proc. */
 #include "fs/proc/proc_priv.h"
+#include "fs/sys/sysfs_priv.h"
 
 #include "kernel/kernel.h"
 
@@ -70,6 +71,13 @@ static const struct proc_entry g_topology[] = {
     PROC_FILE("thread_siblings", 0444, show_cpu_mask),
     PROC_FILE("core_siblings", 0444, show_cpu_mask),
     PROC_FILE("core_siblings_list", 0444, show_cpu_list),
+    PROC_FILE("thread_siblings_list", 0444, show_cpu_list),
+    PROC_FILE("core_cpus", 0444, show_cpu_mask),
+    PROC_FILE("core_cpus_list", 0444, show_cpu_list),
+    PROC_FILE("die_cpus", 0444, show_cpu_mask),
+    PROC_FILE("die_cpus_list", 0444, show_cpu_list),
+    PROC_FILE("package_cpus", 0444, show_cpu_mask),
+    PROC_FILE("package_cpus_list", 0444, show_cpu_list),
     {0},
 };
 static const struct proc_entry g_one_cpu[] = {
@@ -102,18 +110,11 @@ static void fill_cpus(void)
     memcpy(g_cpu_dir, g_cpu_fixed, sizeof(g_cpu_fixed));
 }
 
-static int show_node_mem(struct pbuf *b, const struct proc_ctx *c)
-{
-    uint64_t total = g_kernel.memory_limit;
-    pb_printf(b, "Node 0 MemTotal:       %lu kB\nNode 0 MemFree:        %lu kB\n",
-              (unsigned long)total / 1024,
-              (unsigned long)(total - MIN(memfile_used(), total)) / 1024);
-    return 0;
-}
-
 static const struct proc_entry g_node0[] = {PROC_FILE("cpulist", 0444, show_cpu_list),
                                             PROC_FILE("cpumap", 0444, show_cpu_mask),
-                                            PROC_FILE("meminfo", 0444, show_node_mem),
+                                            PROC_FILE("meminfo", 0444, sys_show_node_meminfo),
+                                            PROC_FILE("numastat", 0444, sys_show_numastat),
+                                            PROC_FILE("vmstat", 0444, proc_show_vmstat),
                                             TEXT("distance", "10"),
                                             {0}};
 static const struct proc_entry g_node[] = {TEXT("online", "0"),
@@ -153,15 +154,7 @@ static const struct proc_entry g_class[] = {PROC_DIR("net", 0755, g_class_net),
                                             PROC_DIR("tty", 0755, g_empty),
                                             {0}};
 
-static const struct proc_entry g_thp[] = {
-    TEXT("enabled", "always madvise [never]"),
-    TEXT("defrag", "always defer defer+madvise madvise [never]"),
-    TEXT("hpage_pmd_size", "2097152"),
-    TEXT("shmem_enabled", "always within_size advise [never] deny force"),
-    {0}};
-static const struct proc_entry g_mm[] = {
-    PROC_DIR("transparent_hugepage", 0755, g_thp), PROC_DIR("hugepages", 0755, g_empty), {0}};
-static const struct proc_entry g_kernel_dir[] = {PROC_DIR("mm", 0755, g_mm),
+static const struct proc_entry g_kernel_dir[] = {PROC_DIR("mm", 0755, g_sys_kernel_mm),
                                                  PROC_DIR("debug", 0700, g_empty),
                                                  PROC_DIR("security", 0755, g_empty),
                                                  TEXT("uevent_seqnum", "1"),
