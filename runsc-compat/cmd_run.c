@@ -32,6 +32,7 @@ static int run(struct creation *c, const struct run_args *r)
     struct rf_error e;
     struct launch_error le = {0};
     if (creation_create(c, &r->c, &e) < 0 ||
+        (r->detach && state_connect(&c->state, &c->sandbox, &e) < 0) ||
         creation_start(&c->state, &c->sandbox, c->config, &e) < 0) {
         creation_undo(c);
         return rf_fatal(1, "runrf run failed: %s", e.text);

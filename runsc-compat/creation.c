@@ -3,6 +3,7 @@
 #include "hooks.h"
 #include "netns.h"
 #include "spec.h"
+#include "standin.h"
 #include "tty.h"
 
 #include <errno.h>
@@ -302,10 +303,10 @@ void creation_exec_error(const struct launch_error *le, const char *argv0, struc
         rf_fail(e, "unable to start container process: %s", le->text);
 }
 
-static int make_container(struct creation *c, struct rf_error *e)
+static int make_container(struct creation *c, bool attach, struct rf_error *e)
 {
     struct launch_error le = {0};
-    unsigned flags = c->args.attached ? SB_ATTACH : 0;
+    unsigned flags = attach ? SB_ATTACH : 0;
     if (container_create(&c->sandbox, &c->c, flags, &le) < 0) {
         creation_exec_error(&le, c->c.process.argv[0], e);
         return -1;
@@ -341,6 +342,30 @@ static int finish(struct creation *c, struct rf_error *e)
     return err ? rf_fail(e, "--pid-file %s: %s", c->args.pid_file, strerror(-err)) : 0;
 }
 
+/* A pod's further container is made before the hooks run: only then has it a pid. */
+static int create_in_pod(struct creation *c, struct rf_error *e)
+{
+    if (join_pod(c, e) < 0 || make_container(c, c->args.attached, e) < 0 || make_waiter(c, e) < 0)
+        return -1;
+    return run_hooks(c, e);
+}
+
+static int create_first(struct creation *c, struct rf_error *e)
+{
+    struct standin s;
+    uint64_t start;
+    if (start_sandbox(c, e) < 0 || standin_start(c, &s, e) < 0)
+        return -1;
+    c->pid = s.pid ? s.pid : c->pid;
+    if (record_sandbox(c, state_sentry(&c->state, &start), e) < 0 || run_hooks(c, e) < 0 ||
+        make_container(c, c->args.attached || s.pid, e) < 0) {
+        standin_drop(&s);
+        return -1;
+    }
+    standin_go(c, &s);
+    return 0;
+}
+
 int creation_create(struct creation *c, const struct creation_args *args, struct rf_error *e)
 {
     *c = (struct creation){.args = *args, .netns_fd = -1, .tty_fd = -1, .sandbox = {.fd = -1}};
@@ -350,13 +375,7 @@ int creation_create(struct creation *c, const struct creation_args *args, struct
     if (make_cgroups(c, e) < 0 || place_namespaces(c, e) < 0 || place_network(c, e) < 0 ||
         place_stdio(c, e) < 0)
         return -1;
-    if ((*c->pod ? join_pod(c, e) : start_sandbox(c, e)) < 0)
-        return -1;
-    if (*c->pod && make_container(c, e) < 0)
-        return -1;
-    if (*c->pod && make_waiter(c, e) < 0)
-        return -1;
-    if (run_hooks(c, e) < 0 || (!*c->pod && make_container(c, e) < 0))
+    if ((*c->pod ? create_in_pod(c, e) : create_first(c, e)) < 0)
         return -1;
     return finish(c, e);
 }
@@ -392,12 +411,16 @@ json_t *container_config(const struct rf_state *s)
     return config;
 }
 
+/* The process that stands for it has its own end to report: it gets a moment, and is then ended. */
 static void end_waiter(const struct rf_state *s)
 {
     pid_t pid = state_pid(s);
     uint64_t start = json_integer_value(json_object_get(s->json, "startTime"));
-    if (rf_process_alive(pid, start))
-        kill(pid, SIGKILL);
+    for (int i = 0; i < 200 && rf_process_alive(pid, start); i++) {
+        if (i >= 100)
+            kill(pid, SIGKILL);
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
 }
 
 static void end_container(struct rf_state *s)
@@ -407,14 +430,13 @@ static void end_container(struct rf_state *s)
     struct sandbox sb;
     uint64_t start;
     pid_t sentry = state_sentry(s, &start);
-    if (!rf_process_alive(sentry, start))
-        return;
     if (state_is_root(s)) {
-        if (sandbox_kill(sentry, start, &le) < 0)
+        if (rf_process_alive(sentry, start) && sandbox_kill(sentry, start, &le) < 0)
             rf_log(RF_WARNING, "%s", le.text);
+        end_waiter(s);
         return;
     }
-    if (state_connect(s, &sb, &e) == 0) {
+    if (rf_process_alive(sentry, start) && state_connect(s, &sb, &e) == 0) {
         sb.timeout_ms = 1000;
         if (container_destroy(&sb, s->id, &le) < 0 && le.status)
             rf_log(RF_WARNING, "%s", le.text);
