@@ -151,7 +151,8 @@ static void shm_file_release(struct file *f)
     s->attachments--;
     s->detach_time = now_seconds();
     s->last_operator = t ? t->process->pid : 0;
-    if ((s->obj.mode & SHM_DEST) && s->attachments == 0 && !s->obj.removed)
+    bool doomed = s->obj.mode & SHM_DEST || ipc_limit(&g_ipc_limits.shm_rmid_forced);
+    if (doomed && s->attachments == 0 && !s->obj.removed)
         ipc_remove_locked(&g_shm_table, &s->obj);
     lock_release(&g_shm_table.lock);
     ipc_put(&g_shm_table, &s->obj);

@@ -2,6 +2,7 @@
  * wall clock itself is tried by apps/cli/wallclock: outside it would be the host's. */
 #include "guest.h"
 
+#include <sys/ioctl.h>
 #include <sys/timerfd.h>
 #include <sys/timex.h>
 #include <sys/times.h>
@@ -201,5 +202,19 @@ static void readings_agree(void)
     }
 }
 
-GUEST_MAIN(C(reading), C(setting_errors), C(setting_needs_a_right), C(discipline),
+static void set_ticks(void)
+{
+    const unsigned long set = _IOW('T', 0, uint64_t); /* TFD_IOC_SET_TICKS */
+    uint64_t n = 7, zero = 0, got;
+    int fd = OK(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK));
+    if (ioctl(fd, set, &n) && errno == ENOTTY)
+        SKIP("no TFD_IOC_SET_TICKS in this kernel");
+    CHECK_EQ(OK(read(fd, &got, sizeof(got))), 8);
+    CHECK_EQ(got, 7);
+    CHECK_ERR(ioctl(fd, set, &zero), EINVAL);
+    CHECK_ERR(ioctl(fd, set, 8), EFAULT);
+    CHECK_ERR(ioctl(fd, _IOW('T', 1, uint64_t), &n), ENOTTY);
+}
+
+GUEST_MAIN(C(set_ticks), C(reading), C(setting_errors), C(setting_needs_a_right), C(discipline),
            C(sleeping_errors), C(clocks_of_others), C(timers_on_clocks), C(readings_agree))

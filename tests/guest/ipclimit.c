@@ -112,6 +112,21 @@ static void segment_limits(void)
     });
 }
 
+static void forced_removal(void)
+{
+    struct shmid_ds ds;
+    IN_CHILD({
+        own_namespace();
+        set_knob("kernel/shm_rmid_forced", "1");
+        int id = OK(shmget(IPC_PRIVATE, 4096, 0600));
+        void *p = OK(shmat(id, NULL, 0));
+        OK(shmctl(id, IPC_STAT, &ds));
+        OK(shmdt(p));
+        CHECK_ERR(shmctl(id, IPC_STAT, &ds), EINVAL);
+        set_knob("kernel/shm_rmid_forced", "0");
+    });
+}
+
 static void next_id(void)
 {
     IN_CHILD({
@@ -138,6 +153,7 @@ static void queue_limits(void)
         struct rlimit lim = {1000, 1000};
         own_namespace();
         OK(setrlimit(RLIMIT_MSGQUEUE, &lim));
+        OK(setuid(40000 + getpid() % 10000)); /* a user with no queues elsewhere */
         CHECK_ERR(mq_open("/limits", O_CREAT | O_RDWR, 0600, NULL), EMFILE);
         a = (struct mq_attr){.mq_maxmsg = 2, .mq_msgsize = 64};
         OK(mq_open("/limits", O_CREAT | O_RDWR, 0600, &a)); /* 320 bytes */
@@ -212,5 +228,5 @@ static void notify_arguments(void)
     CHECK_EQ(st.st_size, 80);
 }
 
-GUEST_MAIN(C(message_limits), C(semaphore_limits), C(segment_limits), C(next_id), C(queue_limits),
+GUEST_MAIN(C(message_limits), C(semaphore_limits), C(segment_limits), C(forced_removal), C(next_id), C(queue_limits),
            C(notify_by_thread), C(notify_arguments))

@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/timerfd.h>
 
 struct timerfd {
@@ -201,6 +202,29 @@ static struct waitq *timerfd_waitq(struct file *f)
     return &tf->wq;
 }
 
+#define IOC_SET_TICKS _IOW('T', 0, uint64_t) /* TFD_IOC_SET_TICKS */
+
+static int64_t timerfd_ioctl(struct file *f, struct task *t, unsigned cmd, uint64_t arg)
+{
+    struct timerfd *tf = f->priv;
+    uint64_t ticks;
+    if (cmd != IOC_SET_TICKS)
+        return -ENOTTY;
+    if (uaccess_read_obj(t->mm, &ticks, uaddr(arg)))
+        return -EFAULT;
+    if (!ticks)
+        return -EINVAL;
+    lock_acquire(&tf->lock);
+    bool canceled = timerfd_canceled_locked(tf);
+    if (!canceled)
+        ticks_store(tf, ticks);
+    lock_release(&tf->lock);
+    if (canceled)
+        return -ECANCELED;
+    waitq_wake(&tf->wq, POLLIN | POLLRDNORM);
+    return 0;
+}
+
 static void timerfd_release(struct file *f)
 {
     struct timerfd *tf = f->priv;
@@ -234,6 +258,7 @@ static const struct file_ops g_timerfd_ops = {
     .read = timerfd_read,
     .poll = timerfd_poll,
     .waitq = timerfd_waitq,
+    .ioctl = timerfd_ioctl,
     .release = timerfd_release,
     .fdinfo = timerfd_fdinfo,
     .fdname = timerfd_fdname,
