@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-
 static struct ipc_table *const g_tables[IPC_KINDS] = {
     [IPC_SEM_KIND] = &g_sem_table, [IPC_MSG_KIND] = &g_msg_table, [IPC_SHM_KIND] = &g_shm_table};
 

@@ -19,11 +19,12 @@
 
 #define MQ_HARD_MESSAGES 65536 /* for holders of CAP_SYS_RESOURCE */
 #define MQ_HARD_SIZE     (16 * 1024 * 1024)
-#define MQ_NODE_SIZE     48 /* what Linux counts for a message, and for a priority, besides the text */
-#define MQ_FILE_SIZE     80 /* what stat(2) says */
-#define COOKIE_SIZE      NOTIFY_COOKIE_LEN
-#define MQ_PRIO_LIMIT    32768
-#define MQ_NAME_LIMIT    255
+#define MQ_NODE_SIZE     48 /* what Linux counts for a message, and for a priority, besides the text \
+                             */
+#define MQ_FILE_SIZE  80    /* what stat(2) says */
+#define COOKIE_SIZE   NOTIFY_COOKIE_LEN
+#define MQ_PRIO_LIMIT 32768
+#define MQ_NAME_LIMIT 255
 
 struct mq_message {
     struct list_node node; /* lock: g_mq.lock */
@@ -32,7 +33,8 @@ struct mq_message {
     char text[];
 };
 
-/* SIGEV_THREAD: the C library waits on a netlink socket for its cookie, whose last byte says why. */
+/* SIGEV_THREAD: the C library waits on a netlink socket for its cookie, whose last byte says why.
+ */
 struct mq_thread {
     struct file *file; /* counted; NULL: none */
     struct socket *socket;
@@ -105,11 +107,10 @@ static int64_t mq_read(struct file *f, struct uio *u, int64_t pos)
     lock_release(&g_mq.lock);
     id = task_sees_id(task_current(), id);
     lock_acquire(&g_mq.lock);
-    int n = snprintf(text, sizeof(text), "QSIZE:%-10lu NOTIFY:%-5d SIGNO:%-5d NOTIFY_PID:%-6d\n",
-                     (unsigned long)q->bytes, q->notify_pid ? q->notify.sigev_notify : 0,
-                     q->notify_pid && q->notify.sigev_notify == SIGEV_SIGNAL ? q->notify.sigev_signo
-                                                                             : 0,
-                     id);
+    int n = snprintf(
+        text, sizeof(text), "QSIZE:%-10lu NOTIFY:%-5d SIGNO:%-5d NOTIFY_PID:%-6d\n",
+        (unsigned long)q->bytes, q->notify_pid ? q->notify.sigev_notify : 0,
+        q->notify_pid && q->notify.sigev_notify == SIGEV_SIGNAL ? q->notify.sigev_signo : 0, id);
     lock_release(&g_mq.lock);
     if (pos >= n)
         return 0;
@@ -233,9 +234,9 @@ static int create_locked(struct task *t, const char *name, uint32_t mode,
 {
     const struct ipc_limits *l = &g_ipc_limits;
     struct ipc_ns *ns = ipc_ns_current();
-    struct mq_attr a = {
-        .mq_maxmsg = MIN(ipc_limit(&l->mq_default_messages), ipc_limit(&l->mq_messages)),
-        .mq_msgsize = MIN(ipc_limit(&l->mq_default_size), ipc_limit(&l->mq_size))};
+    struct mq_attr a = {.mq_maxmsg =
+                            MIN(ipc_limit(&l->mq_default_messages), ipc_limit(&l->mq_messages)),
+                        .mq_msgsize = MIN(ipc_limit(&l->mq_default_size), ipc_limit(&l->mq_size))};
     uint64_t charge;
     if (attr)
         a = *attr;

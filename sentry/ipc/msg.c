@@ -313,7 +313,8 @@ static int64_t ctl_stat(struct task *t, int id, int cmd, struct uaddr buf)
 static int64_t ctl_info(struct task *t, int cmd, struct uaddr buf)
 {
     const struct ipc_limits *l = &g_ipc_limits;
-    struct msginfo info = {.msgpool = ipc_limit(&l->msg_count) * ipc_limit(&l->msg_queue_bytes) / 1024,
+    struct msginfo info = {.msgpool =
+                               ipc_limit(&l->msg_count) * ipc_limit(&l->msg_queue_bytes) / 1024,
                            .msgmap = ipc_limit(&l->msg_queue_bytes),
                            .msgmax = ipc_limit(&l->msg_max),
                            .msgmnb = ipc_limit(&l->msg_queue_bytes),

@@ -99,8 +99,8 @@ static int shm_create(struct task *t, void *arg, struct ipc_object **out)
     uint64_t size = wish->size, rounded;
     if (size == 0 || size > (uint64_t)ipc_limit(&g_ipc_limits.shm_max))
         return -EINVAL;
-    if (!page_up(size, &rounded) || shm_pages_locked() + rounded / RF_PAGE_SIZE >
-                                        (uint64_t)ipc_limit(&g_ipc_limits.shm_all))
+    if (!page_up(size, &rounded) ||
+        shm_pages_locked() + rounded / RF_PAGE_SIZE > (uint64_t)ipc_limit(&g_ipc_limits.shm_all))
         return -ENOSPC;
     if (size > SHM_MAX_SIZE)
         return -ENOMEM;
@@ -125,7 +125,8 @@ static int shm_create(struct task *t, void *arg, struct ipc_object **out)
 
 static int shm_check_existing(struct ipc_object *o, void *arg)
 {
-    return ((struct shm_wish *)arg)->size > container_of(o, struct shm_segment, obj)->size ? -EINVAL : 0;
+    return ((struct shm_wish *)arg)->size > container_of(o, struct shm_segment, obj)->size ? -EINVAL
+                                                                                           : 0;
 }
 
 int64_t shm_get(struct task *t, int key, uint64_t size, int flags)
@@ -343,8 +344,7 @@ static int64_t ctl_usage(struct task *t, struct uaddr buf)
         for (unsigned i = 0; i < ids->capacity; i++)
             if (ids->slots[i])
                 info.shm_tot +=
-                    container_of(ids->slots[i], struct shm_segment, obj)->pages_size /
-                    RF_PAGE_SIZE;
+                    container_of(ids->slots[i], struct shm_segment, obj)->pages_size / RF_PAGE_SIZE;
         info.shm_rss = info.shm_tot;
     }
     return uaccess_write_obj(t->mm, buf, &info) ? -EFAULT : ret;

@@ -14,7 +14,6 @@
 #include <linux/futex.h>
 #include <stdlib.h>
 
-
 static struct futex_bucket g_buckets[FUTEX_BUCKETS];
 
 void futex_init(void)

@@ -63,8 +63,7 @@ static int pi_try_locked(struct task *t, uint64_t addr, struct futex_bucket *b,
         if (r)
             return r;
         if (!(word & FUTEX_TID_MASK)) {
-            r = word_swap(t, addr, word,
-                          waiters | (word & FUTEX_OWNER_DIED) | t->vtid);
+            r = word_swap(t, addr, word, waiters | (word & FUTEX_OWNER_DIED) | t->vtid);
             if (!r)
                 return 1;
         } else if ((word & FUTEX_TID_MASK) == (uint32_t)t->vtid) {
@@ -261,11 +260,9 @@ static bool inherit_locked(struct futex_bucket *b, struct futex_waiter *w, int t
     uint32_t word;
     bool more;
     if (!w->pi || pi_first_locked(b, &w->key, &more) != w ||
-        uaccess_load32(heir->mm, uaddr(w->addr), &word) ||
-        (word & FUTEX_TID_MASK) != (uint32_t)tid)
+        uaccess_load32(heir->mm, uaddr(w->addr), &word) || (word & FUTEX_TID_MASK) != (uint32_t)tid)
         return false;
-    if (word_swap(heir, w->addr, word,
-                  heir->vtid | FUTEX_OWNER_DIED | (more ? FUTEX_WAITERS : 0)))
+    if (word_swap(heir, w->addr, word, heir->vtid | FUTEX_OWNER_DIED | (more ? FUTEX_WAITERS : 0)))
         return false;
     futex_take_locked(w, wakes);
     return true;

@@ -420,9 +420,8 @@ bool posix_timer_next(struct process *p, int after, struct posix_timer_info *out
     struct posix_timer *pt, *best = NULL;
     if (!p->posix_timers)
         return false;
-    list_for_each(pt, &p->posix_timers->list, node)
-        if (pt->id > after && (!best || pt->id < best->id))
-            best = pt;
+    list_for_each(pt, &p->posix_timers->list,
+                  node) if (pt->id > after && (!best || pt->id < best->id)) best = pt;
     if (!best)
         return false;
     *out = (struct posix_timer_info){.id = best->id,

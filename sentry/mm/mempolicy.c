@@ -1,5 +1,5 @@
-/* Memory policies of ranges: mbind(2), set_mempolicy_home_node(2), and where a page is. There is one
- * node, so a policy decides nothing; it is checked, kept and told as Linux does. */
+/* Memory policies of ranges: mbind(2), set_mempolicy_home_node(2), and where a page is. There is
+ * one node, so a policy decides nothing; it is checked, kept and told as Linux does. */
 #include "mm_priv.h"
 
 #include <linux/mempolicy.h>

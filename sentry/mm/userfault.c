@@ -2,10 +2,10 @@
  * another's business. The descriptor itself is fs/anon/userfaultfd.c; a VMA holds a counted hook to
  * it. Private memory without a file, and shared memory of the memory file.
  *
- * A page of private memory is missing if it has no frame. Frames that were allocated around a fault and
- * never touched would not be missing, so they go when the range is registered, and none are
- * allocated ahead after that. A page of shared memory is missing if its frame has no contents, and is
- * mapped only when it has. A write-protected page is a copy-on-write entry with FRAME_UFFD_WP:
+ * A page of private memory is missing if it has no frame. Frames that were allocated around a fault
+ * and never touched would not be missing, so they go when the range is registered, and none are
+ * allocated ahead after that. A page of shared memory is missing if its frame has no contents, and
+ * is mapped only when it has. A write-protected page is a copy-on-write entry with FRAME_UFFD_WP:
  * writes trap, and find the flag before they copy. */
 #include "mm_priv.h"
 
@@ -38,7 +38,8 @@ void uffd_vma_put(struct vma *v)
     v->uffd = NULL;
 }
 
-/* ---- registering ------------------------------------------------------------------------------ */
+/* ---- registering ------------------------------------------------------------------------------
+ */
 
 /* The frame behind addr of a shared VMA: 0, or an error also where it is a host file's. */
 static int shared_frame(const struct vma *v, uint64_t addr, uint64_t *frame)
@@ -176,12 +177,21 @@ int mm_uffd_unregister(struct mm *mm, uint64_t addr, uint64_t size, struct uffd_
     return r;
 }
 
-/* ---- pages ------------------------------------------------------------------------------------ */
+/* ---- pages ------------------------------------------------------------------------------------
+ */
 
 static struct vma *registered(struct mm *mm, uint64_t addr, const struct uffd_hook *h)
 {
     struct vma *v = addr < mm->platform->va_end ? vma_find(mm, addr) : NULL;
     return v && v->uffd == h ? v : NULL;
+}
+
+/* Contents for a frame that has none. The host may have no page for it. */
+static int fill_frame(uint64_t frame, const void *page)
+{
+    size_t left = page ? guarded_copy(frame_ptr(frame), page, RF_PAGE_SIZE)
+                       : guarded_zero(frame_ptr(frame), RF_PAGE_SIZE);
+    return left ? -ENOMEM : 0;
 }
 
 static int place_shared(const struct vma *v, uint64_t addr, const void *page)
@@ -191,11 +201,7 @@ static int place_shared(const struct vma *v, uint64_t addr, const void *page)
         return -EFAULT;
     if (has_contents(frame))
         return -EEXIST;
-    if (page)
-        memcpy(frame_ptr(frame), page, RF_PAGE_SIZE);
-    else
-        memfile_commit(frame, RF_PAGE_SIZE);
-    return 0;
+    return fill_frame(frame, page);
 }
 
 static int place_private(struct mm *mm, uint64_t addr, uint64_t frame, const struct uffd_hook *h,
@@ -220,10 +226,11 @@ int mm_uffd_place(struct mm *mm, uint64_t addr, const struct uffd_hook *h, const
     int r = memfile_alloc(RF_PAGE_SIZE, &frame);
     if (r)
         return r;
-    if (page)
-        memcpy(frame_ptr(frame), page, RF_PAGE_SIZE);
-    else
-        memfile_commit(frame, RF_PAGE_SIZE);
+    r = fill_frame(frame, page);
+    if (r) {
+        memfile_put(frame, RF_PAGE_SIZE);
+        return r;
+    }
     rwlock_write(&mm->lock);
     r = place_private(mm, addr, frame, h, page, protect);
     rwlock_write_release(&mm->lock);
@@ -262,7 +269,8 @@ int mm_uffd_protect(struct mm *mm, uint64_t addr, uint64_t size, const struct uf
     return r;
 }
 
-/* ---- faults ----------------------------------------------------------------------------------- */
+/* ---- faults -----------------------------------------------------------------------------------
+ */
 
 unsigned uffd_wants(const struct vma *v, uint64_t addr, uint64_t entry, unsigned access)
 {

@@ -1,5 +1,6 @@
-/* modify_ldt(2): a process's descriptors are checked, kept and told, but never loaded: the platforms
- * give no local descriptor table, and code for one is 16- or 32-bit, which nobody runs here. */
+/* modify_ldt(2): a process's descriptors are checked, kept and told, but never loaded: the
+ * platforms give no local descriptor table, and code for one is 16- or 32-bit, which nobody runs
+ * here. */
 #include "syscalls/syscalls.h"
 
 #include "base/overflow.h"
@@ -18,8 +19,8 @@ static uint64_t descriptor(const struct user_desc *d)
     uint64_t base = d->base_addr, limit = d->limit;
     uint64_t type = 0x10 | (uint64_t)(d->contents << 2) | (!d->read_exec_only << 1) | 1;
     uint64_t access = type | 3 << 5 | (uint64_t)!d->seg_not_present << 7;
-    uint64_t upper = (limit >> 16 & 15) | (uint64_t)d->useable << 4 |
-                     (uint64_t)d->seg_32bit << 6 | (uint64_t)d->limit_in_pages << 7;
+    uint64_t upper = (limit >> 16 & 15) | (uint64_t)d->useable << 4 | (uint64_t)d->seg_32bit << 6 |
+                     (uint64_t)d->limit_in_pages << 7;
     return (limit & 0xffff) | (base & 0xffffff) << 16 | access << 40 | upper << 48 |
            (base >> 24) << 56;
 }

@@ -1,8 +1,9 @@
 /* Clocks and timers of the sandbox.
  *
  * The sandbox's clocks are the host's: REALTIME, MONOTONIC and BOOTTIME agree with it (the test
- * holds us to 0.1 %), but for what a guest has set the wall clock to (wallclock.c). All deadlines inside the sentry are CLOCK_MONOTONIC nanoseconds as int64_t.
- * One timer thread serves all timers from one ordered tree. */
+ * holds us to 0.1 %), but for what a guest has set the wall clock to (wallclock.c). All deadlines
+ * inside the sentry are CLOCK_MONOTONIC nanoseconds as int64_t. One timer thread serves all timers
+ * from one ordered tree. */
 #pragma once
 
 #include "base/list.h"
@@ -20,8 +21,8 @@ int64_t time_realtime(void); /* CLOCK_REALTIME, ns since 1970 */
 int time_clock_get(int clockid, int64_t *ns);
 /* Convert an absolute time on a clock into a monotonic deadline, saturating. */
 int64_t time_to_deadline(int clockid, int64_t ns);
-/* The same for one who sleeps: an absolute time on the wall clock stays one, as a negative number, so
- * that the sleep follows the clock when that is set. task_sleep takes either kind. */
+/* The same for one who sleeps: an absolute time on the wall clock stays one, as a negative number,
+ * so that the sleep follows the clock when that is set. task_sleep takes either kind. */
 int64_t time_sleep_deadline(int clockid, int64_t ns);
 static inline int64_t time_of_wall(int64_t deadline) /* of a negative deadline */
 {

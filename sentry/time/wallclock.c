@@ -3,9 +3,9 @@
  * watchers, and (by kernel/) the tasks that sleep until a time of it.
  *
  * Of the kernel's clock discipline the variables are kept and told; they do not steer the rate. */
+#include "base/host.h"
 #include "base/lock.h"
 #include "base/overflow.h"
-#include "base/host.h"
 #include "time/time.h"
 #include "time/time_priv.h"
 
@@ -13,8 +13,8 @@
 #include <string.h>
 #include <sys/timex.h>
 
-#define SETTIME_MAX ((INT64_MAX / NSEC_PER_SEC) - 30ll * 365 * 24 * 3600) /* thirty years to go */
-#define SLEW_NS_PER_S 500000ll /* adjtime(3) moves the clock this fast */
+#define SETTIME_MAX    ((INT64_MAX / NSEC_PER_SEC) - 30ll * 365 * 24 * 3600) /* thirty years to go */
+#define SLEW_NS_PER_S  500000ll /* adjtime(3) moves the clock this fast */
 #define SLEW_MAX_US    2145000000ll
 #define PHASE_LIMIT_NS 500000000ll
 #define FREQ_LIMIT     (500ll << 16)

@@ -4,8 +4,8 @@
 
 #include <sys/ioctl.h>
 #include <sys/timerfd.h>
-#include <sys/timex.h>
 #include <sys/times.h>
+#include <sys/timex.h>
 
 static const struct timespec g_zero, g_bad = {0, 1000000000}, g_negative = {-1, 0};
 
@@ -150,7 +150,8 @@ static void clocks_of_others(void)
     struct timespec ts;
     OK(gettime(cpu_clock_of(child, 2), &ts));
     CHECK_EQ(ts.tv_sec, 0);
-    CHECK_ERR(gettime(cpu_clock_of(child, 6), &ts), EINVAL); /* threads' clocks are not for others */
+    CHECK_ERR(gettime(cpu_clock_of(child, 6), &ts),
+              EINVAL); /* threads' clocks are not for others */
     OK(syscall(SYS_clock_getres, cpu_clock_of(child, 2), &ts));
     CHECK_EQ(ts.tv_nsec, 1);
     OK(syscall(SYS_clock_getres, cpu_clock_of(child, 0), &ts));

@@ -228,5 +228,5 @@ static void notify_arguments(void)
     CHECK_EQ(st.st_size, 80);
 }
 
-GUEST_MAIN(C(message_limits), C(semaphore_limits), C(segment_limits), C(forced_removal), C(next_id), C(queue_limits),
-           C(notify_by_thread), C(notify_arguments))
+GUEST_MAIN(C(message_limits), C(semaphore_limits), C(segment_limits), C(forced_removal), C(next_id),
+           C(queue_limits), C(notify_by_thread), C(notify_arguments))

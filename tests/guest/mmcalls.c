@@ -1,4 +1,5 @@
-/* The rarer memory calls: policies, sealing, guards, advice to others, remapped pages, descriptors. */
+/* The rarer memory calls: policies, sealing, guards, advice to others, remapped pages, descriptors.
+ */
 #include "guest.h"
 
 #include <asm/ldt.h>
@@ -379,6 +380,6 @@ static void local_descriptors(void)
     CHECK_ERR(syscall(SYS_get_thread_area, &d), ENOSYS);
 }
 
-GUEST_MAIN(C(task_policy), C(policy_masks), C(policy_queries), C(bind_range),
-           C(move_between_nodes), C(sealed_memory), C(guard_pages), C(advise_process),
-           C(remap_pages), C(droppable), C(memlock_limit), C(impossible_sizes), C(barriers), C(local_descriptors))
+GUEST_MAIN(C(task_policy), C(policy_masks), C(policy_queries), C(bind_range), C(move_between_nodes),
+           C(sealed_memory), C(guard_pages), C(advise_process), C(remap_pages), C(droppable),
+           C(memlock_limit), C(impossible_sizes), C(barriers), C(local_descriptors))

@@ -93,7 +93,8 @@ static void arguments(void)
         SKIP("no userfaultfd");
     OK(fd);
     char buf[64], *p = pages(4);
-    struct uffdio_register r = {.range = {(uintptr_t)p, PAGE}, .mode = UFFDIO_REGISTER_MODE_MISSING};
+    struct uffdio_register r = {.range = {(uintptr_t)p, PAGE},
+                                .mode = UFFDIO_REGISTER_MODE_MISSING};
     CHECK_ERR(ioctl(fd, UFFDIO_REGISTER, &r), EINVAL);
     CHECK_ERR(read(fd, buf, sizeof(buf)), EINVAL);
     struct pollfd pfd = {fd, POLLIN, 0};
@@ -128,7 +129,8 @@ static void arguments(void)
     struct uffdio_copy c = {.dst = (uintptr_t)p + PAGE, .src = 8, .len = PAGE};
     CHECK_ERR(ioctl(fd, UFFDIO_COPY, &c), EFAULT);
     int other = open_uffd(0, 0);
-    r = (struct uffdio_register){.range = {(uintptr_t)p, PAGE}, .mode = UFFDIO_REGISTER_MODE_MISSING};
+    r = (struct uffdio_register){.range = {(uintptr_t)p, PAGE},
+                                 .mode = UFFDIO_REGISTER_MODE_MISSING};
     CHECK_ERR(ioctl(other, UFFDIO_REGISTER, &r), EBUSY);
     struct uffdio_range range = {(uintptr_t)p, 4 * PAGE};
     OK(ioctl(fd, UFFDIO_UNREGISTER, &range));
@@ -317,5 +319,5 @@ static void rights(void)
     });
 }
 
-GUEST_MAIN(C(arguments), C(missing_pages), C(present_pages_stay), C(in_a_system_call), C(shared_memory),
-           C(sigbus_instead), C(write_protection), C(fork_and_death), C(rights))
+GUEST_MAIN(C(arguments), C(missing_pages), C(present_pages_stay), C(in_a_system_call),
+           C(shared_memory), C(sigbus_instead), C(write_protection), C(fork_and_death), C(rights))

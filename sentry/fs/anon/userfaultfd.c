@@ -41,7 +41,7 @@ struct uffd {
     struct waitq read_wq, fault_wq;
 };
 
-struct uffd_fault { /* on the stack of the task that waits */
+struct uffd_fault {        /* on the stack of the task that waits */
     struct list_node node; /* lock: uffd.lock */
     struct uffd_msg msg;
     uint64_t page;
@@ -108,8 +108,7 @@ static void fault_message(struct uffd *u, struct task *t, uint64_t addr, unsigne
 }
 
 /* The fault is in the list first, then looked at again: an answer in between is not missed. */
-static void fault_wait(struct uffd *u, struct task *t, uint64_t addr, unsigned access,
-                       unsigned why)
+static void fault_wait(struct uffd *u, struct task *t, uint64_t addr, unsigned access, unsigned why)
 {
     struct uffd_fault pf;
     struct uffd_hook *h;
@@ -228,8 +227,8 @@ static int uffd_fdinfo(struct file *f, char *buf, size_t size)
     unsigned total = 0;
     LOCK_GUARD(&u->lock);
     list_for_each(pf, &u->faults, node) total++;
-    return snprintf(buf, size, "pending:\t%u\ntotal:\t%u\nAPI:\t%llx:%llx:%llx\n", u->unread,
-                    total, UFFD_API, (unsigned long long)u->features,
+    return snprintf(buf, size, "pending:\t%u\ntotal:\t%u\nAPI:\t%llx:%llx:%llx\n", u->unread, total,
+                    UFFD_API, (unsigned long long)u->features,
                     (unsigned long long)(API_IOCTLS | RANGE_IOCTLS));
 }
 
@@ -279,8 +278,8 @@ static int64_t do_register(struct task *t, struct uffd *u, uint64_t arg)
     if (!r.mode || r.mode & ~(uint64_t)(UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP) ||
         range_check(r.range.start, r.range.len))
         return -EINVAL;
-    unsigned modes = (wp ? MM_UFFD_WP : 0) |
-                     (r.mode & UFFDIO_REGISTER_MODE_MISSING ? MM_UFFD_MISSING : 0);
+    unsigned modes =
+        (wp ? MM_UFFD_WP : 0) | (r.mode & UFFDIO_REGISTER_MODE_MISSING ? MM_UFFD_MISSING : 0);
     int e = mm_uffd_register(u->mm, r.range.start, r.range.len, &u->hook, modes);
     if (e)
         return e;
@@ -331,8 +330,8 @@ static int64_t place(struct task *t, struct uffd *u, uint64_t dst, uint64_t src,
     return done ? done : r;
 }
 
-static int64_t placed(struct task *t, struct uffd *u, uint64_t result, int64_t done,
-                      uint64_t start, uint64_t size, bool wake)
+static int64_t placed(struct task *t, struct uffd *u, uint64_t result, int64_t done, uint64_t start,
+                      uint64_t size, bool wake)
 {
     if (uaccess_write_obj(t->mm, uaddr(result), &done))
         return -EFAULT;

@@ -88,8 +88,8 @@ static int queue_open(struct inode *inode, struct file *f)
 static bool queue_revalidate(struct dentry *d)
 {
     struct mq_info q;
-    return d->inode && (S_ISDIR(d->inode->mode) ||
-                        (!mq_find(d->name, &q) && INO_ROOT + q.id == d->inode->ino));
+    return d->inode &&
+           (S_ISDIR(d->inode->mode) || (!mq_find(d->name, &q) && INO_ROOT + q.id == d->inode->ino));
 }
 
 static const struct inode_ops g_dir_ops = {.lookup = dir_lookup,

@@ -35,6 +35,7 @@ static struct faults faults_sum(void)
 }
 
 /* Counters of what does not happen here, in the kernel's order. */
+/* clang-format off */
 static const char *const g_zero_counters[] = {
     "nr_zone_inactive_anon", "nr_zone_active_anon", "nr_zone_inactive_file", "nr_zone_active_file",
     "nr_zone_unevictable", "nr_zone_write_pending", "nr_mlock", "nr_bounce", "numa_miss",
@@ -64,6 +65,7 @@ static const char *const g_zero_counters[] = {
     "thp_split_page", "thp_split_page_failed", "thp_zero_page_alloc", "thp_swpout",
     "balloon_inflate", "balloon_deflate", "swap_ra", "swap_ra_hit", "ksm_swpin_copy", "cow_ksm",
 };
+/* clang-format on */
 
 int proc_show_vmstat(struct pbuf *b, const struct proc_ctx *c)
 {
@@ -71,9 +73,8 @@ int proc_show_vmstat(struct pbuf *b, const struct proc_ctx *c)
     struct faults f = faults_sum();
     pb_printf(b, "nr_free_pages %lu\nnr_anon_pages %lu\nnr_active_anon %lu\n",
               (unsigned long)(pages_total() - used), (unsigned long)used, (unsigned long)used);
-    pb_printf(b, "numa_hit %lu\nnuma_local %lu\npgfault %lu\npgmajfault %lu\n",
-              (unsigned long)used, (unsigned long)used, (unsigned long)f.minor,
-              (unsigned long)f.major);
+    pb_printf(b, "numa_hit %lu\nnuma_local %lu\npgfault %lu\npgmajfault %lu\n", (unsigned long)used,
+              (unsigned long)used, (unsigned long)f.minor, (unsigned long)f.major);
     for (unsigned i = 0; i < ARRAY_COUNT(g_zero_counters); i++)
         pb_printf(b, "%s 0\n", g_zero_counters[i]);
     return 0;

@@ -1,5 +1,5 @@
-/* /sys/kernel/mm and what a memory node tells of itself. Choices and numbers are kept and read back;
- * there are no huge pages, and nothing is merged or migrated. */
+/* /sys/kernel/mm and what a memory node tells of itself. Choices and numbers are kept and read
+ * back; there are no huge pages, and nothing is merged or migrated. */
 #include "fs/proc/proc_priv.h"
 #include "fs/sys/sysfs_priv.h"
 
@@ -136,31 +136,30 @@ static const struct proc_entry g_huge[] = {
     ZERO("resv_hugepages"),
     ZERO("surplus_hugepages"),
     {0}};
-static const struct proc_entry g_hugepages[] = {PROC_DIR("hugepages-2048kB", 0755, g_huge),
-                                                PROC_DIR("hugepages-1048576kB", 0755, g_huge),
-                                                {0}};
+static const struct proc_entry g_hugepages[] = {
+    PROC_DIR("hugepages-2048kB", 0755, g_huge), PROC_DIR("hugepages-1048576kB", 0755, g_huge), {0}};
 
-static const struct proc_entry g_ksm[] = {KEPT("run", 0, 2),
-                                          KEPT("pages_to_scan", 100, UINT32_MAX),
-                                          KEPT("sleep_millisecs", 20, UINT32_MAX),
-                                          KEPT("merge_across_nodes", 1, 1),
-                                          KEPT("use_zero_pages", 0, 1),
-                                          KEPT("smart_scan", 1, 1),
-                                          KEPT("max_page_sharing", 256, INT32_MAX),
-                                          KEPT("stable_node_chains_prune_millisecs", 2000,
-                                               UINT32_MAX),
-                                          ZERO("pages_shared"),
-                                          ZERO("pages_sharing"),
-                                          ZERO("pages_unshared"),
-                                          ZERO("pages_volatile"),
-                                          ZERO("pages_scanned"),
-                                          ZERO("pages_skipped"),
-                                          ZERO("ksm_zero_pages"),
-                                          ZERO("full_scans"),
-                                          ZERO("general_profit"),
-                                          ZERO("stable_node_chains"),
-                                          ZERO("stable_node_dups"),
-                                          {0}};
+static const struct proc_entry g_ksm[] = {
+    KEPT("run", 0, 2),
+    KEPT("pages_to_scan", 100, UINT32_MAX),
+    KEPT("sleep_millisecs", 20, UINT32_MAX),
+    KEPT("merge_across_nodes", 1, 1),
+    KEPT("use_zero_pages", 0, 1),
+    KEPT("smart_scan", 1, 1),
+    KEPT("max_page_sharing", 256, INT32_MAX),
+    KEPT("stable_node_chains_prune_millisecs", 2000, UINT32_MAX),
+    ZERO("pages_shared"),
+    ZERO("pages_sharing"),
+    ZERO("pages_unshared"),
+    ZERO("pages_volatile"),
+    ZERO("pages_scanned"),
+    ZERO("pages_skipped"),
+    ZERO("ksm_zero_pages"),
+    ZERO("full_scans"),
+    ZERO("general_profit"),
+    ZERO("stable_node_chains"),
+    ZERO("stable_node_dups"),
+    {0}};
 
 static const struct proc_entry g_numa[] = {CHOICE("demotion_enabled", "true false", 1), {0}};
 static const struct proc_entry g_swap[] = {CHOICE("vma_ra_enabled", "true false", 0), {0}};
@@ -191,11 +190,16 @@ int sys_show_node_meminfo(struct pbuf *b, const struct proc_ctx *c)
         const char *name;
         uint64_t bytes;
     } rows[] = {
-        {"MemTotal", total},  {"MemFree", total - used}, {"MemUsed", used},  {"SwapCached", 0},
-        {"Active", used},     {"Inactive", 0},           {"Unevictable", 0}, {"Mlocked", 0},
-        {"Dirty", 0},         {"Writeback", 0},          {"FilePages", 0},   {"Mapped", 0},
-        {"AnonPages", used},  {"Shmem", 0},              {"KernelStack", 0}, {"PageTables", 0},
-        {"Slab", 0},          {"SReclaimable", 0},       {"SUnreclaim", 0},  {"AnonHugePages", 0},
+        {"MemTotal", total}, {"MemFree", total - used},
+        {"MemUsed", used},   {"SwapCached", 0},
+        {"Active", used},    {"Inactive", 0},
+        {"Unevictable", 0},  {"Mlocked", 0},
+        {"Dirty", 0},        {"Writeback", 0},
+        {"FilePages", 0},    {"Mapped", 0},
+        {"AnonPages", used}, {"Shmem", 0},
+        {"KernelStack", 0},  {"PageTables", 0},
+        {"Slab", 0},         {"SReclaimable", 0},
+        {"SUnreclaim", 0},   {"AnonHugePages", 0},
     };
     for (unsigned i = 0; i < ARRAY_COUNT(rows); i++) {
         char label[32];
