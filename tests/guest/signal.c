@@ -412,15 +412,14 @@ static void signal_to_group(void)
     pid_t p = OK(fork());
     if (!p) {
         setpgid(0, 0);
-        handle(SIGUSR1, on_sig, 0);
         pid_t kids[3];
         for (int i = 0; i < 3; i++) {
             kids[i] = fork();
             if (!kids[i])
-                for (signal(SIGUSR1, SIG_DFL);;)
+                for (;;)
                     pause();
         }
-        sleep_ms(30);
+        handle(SIGUSR1, on_sig, 0);
         kill(0, SIGUSR1);
         for (int i = 0; i < 3; i++)
             WAIT_SIGNAL(kids[i], SIGUSR1);
