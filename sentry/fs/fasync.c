@@ -1,10 +1,10 @@
 /* Signal-driven I/O: O_ASYNC, F_SETOWN, F_SETSIG.
  *
  * A file with O_ASYNC has a waiter on its own queue. The waiter's callback runs under the queue's
- * lock, from where no signal can be sent, so it hands the file (with a reference) to a service
- * thread that is started with the first such file. */
-#include "base/host.h"
+ * lock, from where no signal can be sent, so it leaves that to the work thread (base/work.h), with a
+ * reference on the file. */
 #include "base/log.h"
+#include "base/work.h"
 #include "fs/vfs_priv.h"
 
 #include <errno.h>
@@ -14,33 +14,32 @@
 #include <stdlib.h>
 
 struct fasync {
+    struct ref ref; /* one while installed, one while the work is queued or runs */
     struct waiter w;
-    struct file *file;      /* borrowed; counted while queued */
-    struct list_node node;  /* lock: g_lock */
-    bool queued;            /* lock: g_lock */
-    unsigned events;        /* lock: g_lock */
+    struct work work;
+    struct file *file; /* borrowed; counted while the work is queued */
+    unsigned events;   /* atomic; woken for and not yet told */
 };
 
-static struct lock g_lock = LOCK_INITIALIZER(LR_LEAF);
-static struct list g_queue = LIST_INIT(g_queue); /* lock: g_lock */
-static uint32_t g_word;                          /* futex: bumped with each entry */
-static pthread_once_t g_once = PTHREAD_ONCE_INIT;
-static bool g_running;
-
 #define FASYNC_EVENTS (POLLIN | POLLOUT | POLLPRI | POLLERR | POLLHUP | POLLRDNORM | POLLWRNORM)
+
+static void fasync_put(struct fasync *fa)
+{
+    if (ref_put(&fa->ref))
+        free(fa);
+}
 
 static void on_wake(struct waiter *w, unsigned events)
 {
     struct fasync *fa = container_of(w, struct fasync, w);
-    lock_acquire(&g_lock);
-    fa->events |= events & FASYNC_EVENTS;
-    if (!fa->queued && ref_get_unless_zero(&fa->file->ref)) {
-        fa->queued = true;
-        list_push_back(&g_queue, &fa->node);
-        __atomic_add_fetch(&g_word, 1, __ATOMIC_RELEASE);
-        host_futex_wake(&g_word, 1);
-    }
-    lock_release(&g_lock);
+    __atomic_or_fetch(&fa->events, events & FASYNC_EVENTS, __ATOMIC_RELAXED);
+    if (!ref_get_unless_zero(&fa->file->ref))
+        return;
+    ref_get(&fa->ref);
+    if (work_queue(&fa->work))
+        return;
+    bug_on(ref_put(&fa->ref)); /* neither is the last: the queued work has its own */
+    bug_on(ref_put(&fa->file->ref));
 }
 
 /* What si_code and si_band say, by the first event that matters. */
@@ -127,61 +126,32 @@ void fasync_default_owner(struct task *t, struct file *f)
     f->async_owner_type = F_OWNER_PID;
 }
 
-static void *service(void *arg)
+static void fasync_run(struct work *work)
 {
-    for (;;) {
-        uint32_t seen = __atomic_load_n(&g_word, __ATOMIC_ACQUIRE);
-        lock_acquire(&g_lock);
-        struct fasync *fa = list_first(&g_queue, struct fasync, node);
-        struct file *f = fa ? fa->file : NULL;
-        unsigned events = 0;
-        if (fa) {
-            list_del(&fa->node);
-            fa->queued = false;
-            events = fa->events;
-            fa->events = 0;
-        }
-        lock_release(&g_lock);
-        if (!f) {
-            host_futex_wait(&g_word, seen, INT64_MAX);
-            continue;
-        }
-        deliver(f, events);
-        file_put(f);
-    }
-    return NULL;
-}
-
-static void start_once(void)
-{
-    pthread_t thread;
-    pthread_attr_t attr;
-    pthread_attr_init(&attr);
-    pthread_attr_setstacksize(&attr, 128 * 1024);
-    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    g_running = !pthread_create(&thread, &attr, service, NULL);
-    pthread_attr_destroy(&attr);
+    struct fasync *fa = container_of(work, struct fasync, work);
+    deliver(fa->file, __atomic_exchange_n(&fa->events, 0, __ATOMIC_RELAXED));
+    file_put(fa->file);
+    fasync_put(fa);
 }
 
 static int fasync_on(struct file *f)
 {
-    pthread_once(&g_once, start_once);
     struct fasync *fa = calloc(1, sizeof(*fa));
-    if (!fa || !g_running) {
+    if (!fa || work_init(&fa->work, fasync_run)) {
         free(fa);
         return -ENOMEM;
     }
+    ref_init(&fa->ref);
     fa->w.wake = on_wake;
     fa->w.events = FASYNC_EVENTS;
     fa->file = f;
-    list_node_init(&fa->node);
     lock_acquire(&f->lock);
     bool first = !f->async_waiter;
     if (first)
         f->async_waiter = &fa->w;
     lock_release(&f->lock);
     if (!first) {
-        free(fa);
+        fasync_put(fa);
         return 0;
     }
     waitq_add(f->ops->waitq(f), &fa->w);
@@ -189,7 +159,7 @@ static int fasync_on(struct file *f)
     return 0;
 }
 
-/* A queued entry holds the file, so it cannot be queued when the file dies. */
+/* Queued work holds the file, so none is queued when the file dies. */
 void fasync_off(struct file *f)
 {
     lock_acquire(&f->lock);
@@ -200,13 +170,11 @@ void fasync_off(struct file *f)
         return;
     struct fasync *fa = container_of(w, struct fasync, w);
     waitq_remove(f->ops->waitq(f), w);
-    lock_acquire(&g_lock);
-    bool held = fa->queued;
-    list_del(&fa->node);
-    lock_release(&g_lock);
-    if (held)
+    if (work_cancel(&fa->work)) {
         file_put(f); /* not the last: the caller has one */
-    free(fa);
+        fasync_put(fa);
+    }
+    fasync_put(fa);
 }
 
 bool fasync_possible(struct file *f)

@@ -292,6 +292,24 @@ int64_t vfs_read_kernel(struct file *f, void *buf, size_t size, int64_t pos)
 
 /* ---- writing ---- */
 
+#ifndef RWF_NOAPPEND
+#define RWF_NOAPPEND 0x20
+#endif
+#define RWF_DONTCACHE_K 0x80 /* younger than our headers */
+#define RWF_KNOWN                                                                                  \
+    (RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND | RWF_NOAPPEND | RWF_DONTCACHE_K)
+
+int vfs_rwf_check(struct file *f, unsigned rwf)
+{
+    if (rwf & ~RWF_KNOWN)
+        return -EOPNOTSUPP; /* RWF_ATOMIC among them: nothing here can promise it */
+    if ((rwf & RWF_APPEND) && (rwf & RWF_NOAPPEND))
+        return -EINVAL;
+    if (f->ops->stream && (rwf & RWF_DONTCACHE_K))
+        return -EOPNOTSUPP;
+    return (rwf & RWF_NOWAIT) && f->ops->stream && !f->ops->nowait ? -EOPNOTSUPP : 0;
+}
+
 static int write_check(struct file *f, const struct uio *u)
 {
     if (!(f->mode & FMODE_WRITE))

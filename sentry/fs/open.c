@@ -176,6 +176,8 @@ static int open_found(struct task *t, const struct path *p, unsigned flags, bool
         if (r)
             file_put(f);
     }
+    if (!r && created)
+        f->mode |= FMODE_CREATED;
     if (!r)
         *out = f;
     return r;
@@ -200,7 +202,11 @@ struct vfs_knobs g_vfs_knobs = {.protected_symlinks = 1,
                                 .inotify_watches = 524288,
                                 .fanotify_events = 16384,
                                 .fanotify_groups = 128,
-                                .fanotify_marks = 8192};
+                                .fanotify_marks = 8192,
+                                .pipe_max_size = 1 << 20,
+                                .pipe_user_pages_soft = 16384,
+                                .epoll_max_user_watches = 402653,
+                                .aio_max_nr = 65536};
 
 /* fs.protected_regular and protected_fifos: what stands in a sticky directory and belongs neither
  * to its owner nor to us may be a trap for a program that thinks it creates a file. */

@@ -51,8 +51,14 @@ struct vfs_knobs {
     int64_t lease_break_time, leases_enable, dir_notify_enable;
     int64_t inotify_events, inotify_instances, inotify_watches;
     int64_t fanotify_events, fanotify_groups, fanotify_marks;
+    int64_t pipe_max_size, pipe_user_pages_soft, pipe_user_pages_hard;
+    int64_t epoll_max_user_watches, memfd_noexec, aio_max_nr;
 };
 extern struct vfs_knobs g_vfs_knobs;
+
+enum ucount_kind { UCOUNT_PIPE_PAGES, UCOUNT_EPOLL_WATCHES, UCOUNT_KINDS };
+/* Let uid hold n more (or, n negative, fewer) of these: how many it is then. */
+int64_t ucount_add(enum ucount_kind kind, uint32_t uid, int64_t n);
 
 /* ---- superblocks, inodes
  * ------------------------------------------------------------------------- */
@@ -543,6 +549,7 @@ struct file {
     int async_owner, async_sig;  /* lock: lock; F_SETOWN, F_SETSIG */
     int async_owner_type;        /* lock: lock; F_OWNER_* */
     int async_fd;                /* lock: lock; si_fd of its signals */
+    uint32_t async_uid, async_euid; /* lock: lock; who set the owner */
     struct list epoll_items;     /* lock: LR_LEAF of epoll */
     struct waiter *async_waiter; /* lock: lock; FASYNC */
     void *priv;                  /* the opener's */
@@ -552,7 +559,14 @@ static inline bool file_nonblock(const struct file *f, const struct uio *u)
 {
     return u->nowait || (__atomic_load_n(&f->flags, __ATOMIC_RELAXED) & 04000 /* O_NONBLOCK */);
 }
-enum { FMODE_READ = 1, FMODE_WRITE = 2, FMODE_PATH = 4, FMODE_EXEC = 8, FMODE_NONOTIFY = 16 };
+enum {
+    FMODE_READ = 1,
+    FMODE_WRITE = 2,
+    FMODE_PATH = 4,
+    FMODE_EXEC = 8,
+    FMODE_NONOTIFY = 16,
+    FMODE_CREATED = 32,
+};
 
 void file_get(struct file *f);
 void file_put(struct file *f);
@@ -591,6 +605,8 @@ int64_t vfs_lseek_noop(struct file *f, int64_t off, int whence); /* leads nowher
 int64_t vfs_lseek_generic(struct file *f, int64_t off, int whence); /* for ops->lseek to fall to */
 /* Kernel buffers: the ELF loader, the #! reader. Bytes read. */
 int64_t vfs_read_kernel(struct file *f, void *buf, size_t size, int64_t pos);
+/* RWF_* flags that f's kind of file cannot honour: -EOPNOTSUPP, -EINVAL. */
+int vfs_rwf_check(struct file *f, unsigned rwf);
 unsigned vfs_poll(struct file *f); /* POLLIN|POLLOUT|… for files without poll */
 
 /* ---- descriptors, fs_struct
@@ -767,6 +783,8 @@ int tmpfs_new_file(struct superblock *sb, uint32_t mode, uint32_t uid, uint32_t 
 /* F_GET_SEALS, F_ADD_SEALS; -EINVAL if inode is no tmpfs file. memfd: tmpfs_seal_allow first. */
 void tmpfs_seal_allow(struct inode *inode);
 int tmpfs_seals_get(struct inode *inode);
+/* The setattr of its files, for who puts other operations in front of them. */
+int tmpfs_setattr(struct inode *inode, const struct iattr *a);
 int tmpfs_seals_add(struct inode *inode, unsigned seals);
 struct gofer;
 /* Export index of a connected gofer; shared: revalidate on every use (two writers see each other).
@@ -876,4 +894,24 @@ int inotify_new(unsigned flags, struct file **out);
 int inotify_check(struct file *f, uint32_t mask); /* is f an inotify, and mask one it may have? */
 int inotify_add(struct file *f, const struct path *p, uint32_t mask);
 int inotify_remove(struct file *f, int wd);
+int memfd_secret_new(struct task *t, struct file **out);
 int memfd_new(struct task *t, const char *name, unsigned flags, struct file **out);
+
+/* ---- Linux native AIO: fs/anon/aio.c ---- */
+
+struct aio_ctx;
+struct iocb;
+/* A context for asked requests: -EINVAL, -EAGAIN (fs.aio-max-nr), -ENOMEM. */
+int aio_setup(struct mm *mm, unsigned asked, uint64_t *id);
+int aio_destroy(struct mm *mm, uint64_t id); /* what waits is cancelled; -EINVAL: no such context */
+struct aio_ctx *aio_find(struct mm *mm, uint64_t id); /* counted, or NULL */
+void aio_ctx_put(struct aio_ctx *c);
+/* Do, or begin, what io says; obj is where it stands in the guest. Errors that a completion tells
+ * are not returned. Blocks where the file would. */
+int aio_submit(struct task *t, struct aio_ctx *c, const struct iocb *io, uint64_t obj);
+int aio_cancel(struct aio_ctx *c, uint64_t obj); /* -EINPROGRESS: done; -EINVAL: does not wait */
+/* At least min (fewer at the deadline; 0: do not wait) and at most max completions to the guest:
+ * their count, -EINTR, -EFAULT, -EINVAL (the context went away). */
+int64_t aio_collect(struct task *t, struct aio_ctx *c, uint64_t min, uint64_t max,
+                    struct uaddr events, int64_t deadline);
+uint64_t aio_count(void); /* fs.aio-nr */

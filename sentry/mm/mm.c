@@ -41,6 +41,8 @@ void mm_get(struct mm *mm)
 static void mm_destroy(struct mm *mm)
 {
     struct tree_node *n;
+    if (mm->tenant)
+        mm->tenant->destroy(mm->tenant);
     mm->platform->ops->as_destroy(mm->as);
     while ((n = tree_first(&mm->vmas))) {
         struct vma *v = tree_entry(n, struct vma, node);
@@ -83,6 +85,19 @@ void mm_put_later(struct mm *mm)
     mm->hint = (struct vma *)g_later;
     g_later = mm;
     lock_release(&g_later_lock);
+}
+
+struct mm_tenant *mm_tenant_peek(struct mm *mm)
+{
+    return __atomic_load_n(&mm->tenant, __ATOMIC_ACQUIRE);
+}
+
+struct mm_tenant *mm_tenant_install(struct mm *mm, struct mm_tenant *tenant)
+{
+    struct mm_tenant *there = NULL;
+    bool ok = __atomic_compare_exchange_n(&mm->tenant, &there, tenant, false, __ATOMIC_ACQ_REL,
+                                          __ATOMIC_ACQUIRE);
+    return ok ? tenant : there;
 }
 
 struct pl_aspace *mm_aspace(struct mm *mm)

@@ -109,6 +109,13 @@ int mm_create(struct platform *p, struct mm **out);
 void mm_get(struct mm *mm);
 void mm_put(struct mm *mm); /* the last one unmaps everything and destroys the pl_aspace */
 struct pl_aspace *mm_aspace(struct mm *mm);
+/* Something of another room's that dies with the address space (AIO contexts). */
+struct mm_tenant {
+    void (*destroy)(struct mm_tenant *tenant); /* no locks held */
+};
+struct mm_tenant *mm_tenant_peek(struct mm *mm); /* NULL: none */
+/* The one that is there then: tenant, whose owner mm is now, or another that came first. */
+struct mm_tenant *mm_tenant_install(struct mm *mm, struct mm_tenant *tenant);
 /* fork(2): same VMAs (less MADV_DONTFORK; zeroed for WIPEONFORK), private pages copy-on-write. */
 int mm_fork(struct mm *src, struct mm **out);
 

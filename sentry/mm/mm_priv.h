@@ -139,6 +139,7 @@ struct mm {
     struct ref ref;
     struct platform *platform; /* const */
     struct pl_aspace *as;      /* const */
+    struct mm_tenant *tenant;  /* atomic; set once */
     struct rwlock lock;        /* LR_MM */
     struct tree vmas;          /* lock: lock */
     struct vma *hint;          /* atomic under a read lock; the last VMA found, or NULL */

@@ -12,6 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define F_DUPFD_QUERY_K   1027 /* younger than our libc */
+#define F_CREATED_QUERY_K 1028
+
 /* ---- dup ---- */
 
 static int64_t dup_from(struct task *t, int fd, int min, bool cloexec)
@@ -185,16 +188,27 @@ struct owner_ex {
     int type, pid;
 };
 
+/* Any number that a task, process or group bears will do, whatever the type says: as Linux. */
+static bool owner_exists(struct task *t, int nr)
+{
+    struct task *task = nr > 0 ? task_lookup(nr) : NULL;
+    if (task) {
+        task_put(task);
+        return true;
+    }
+    return nr > 0 && signal_send_pgrp(task_means_id(t, nr), 0, NULL) == 0;
+}
+
 /* Whom the caller may not signal, the file may not either: such an owner gets nothing. -ESRCH: there
  * is no such process or thread; *ok otherwise. */
 static int owner_check(struct task *t, int type, int pid, bool *ok)
 {
     *ok = true;
-    if (type == F_OWNER_PGRP || !pid)
-        return 0;
-    struct task *thread = task_lookup(pid);
-    if (!thread)
+    if (pid && !owner_exists(t, pid))
         return -ESRCH;
+    struct task *thread = pid && type != F_OWNER_PGRP ? task_lookup(pid) : NULL;
+    if (!thread)
+        return 0;
     *ok = !signal_may_send(t, thread->process, SIGIO);
     task_put(thread);
     return 0;
@@ -203,7 +217,7 @@ static int owner_check(struct task *t, int type, int pid, bool *ok)
 static int64_t owner_set(struct task *t, int fd, struct file *f, int type, int pid)
 {
     bool ok;
-    if (type < F_OWNER_TID || type > F_OWNER_PGRP || pid < 0)
+    if (type < F_OWNER_TID || type > F_OWNER_PGRP)
         return -EINVAL;
     int r = owner_check(t, type, pid, &ok);
     if (r)
@@ -213,6 +227,8 @@ static int64_t owner_set(struct task *t, int fd, struct file *f, int type, int p
     f->async_owner = ok && id != PID_NOBODY ? id : 0;
     f->async_owner_type = type;
     f->async_fd = fd;
+    f->async_uid = t->cred->uid;
+    f->async_euid = t->cred->euid;
     return 0;
 }
 
@@ -241,10 +257,20 @@ static int64_t fcntl_owner_ex(struct task *t, int fd, struct file *f, int cmd, s
         return r ? r : owner_set(t, fd, f, o.type, o.pid);
     }
     lock_acquire(&f->lock);
-    o = (struct owner_ex){f->async_owner ? f->async_owner_type : F_OWNER_PID, f->async_owner};
+    o = (struct owner_ex){f->async_owner_type, f->async_owner};
     lock_release(&f->lock);
     o.pid = task_sees_id(t, o.pid);
     return uaccess_write_obj(t->mm, ua, &o);
+}
+
+#define F_GETOWNER_UIDS_K 17 /* for checkpointing: who named the owner */
+
+static int64_t fcntl_owner_uids(struct task *t, struct file *f, struct uaddr ua)
+{
+    lock_acquire(&f->lock);
+    uint32_t ids[2] = {f->async_uid, f->async_euid};
+    lock_release(&f->lock);
+    return uaccess_write_obj(t->mm, ua, &ids);
 }
 
 static int64_t fcntl_setsig(struct file *f, int64_t sig)
@@ -305,6 +331,14 @@ static int64_t fcntl_seals(struct file *f, int cmd, uint64_t arg)
     return arg >> 32 ? -EINVAL : tmpfs_seals_add(f->inode, arg);
 }
 
+/* ---- questions ---- */
+
+static int64_t fcntl_dup_query(struct task *t, struct file *f, int other)
+{
+    SYS_FILE f2 = fdtable_get(t->fds, other);
+    return f2 ? f2 == f : -EBADF;
+}
+
 /* Commands that work on O_PATH descriptors too. */
 static bool fcntl_any(struct task *t, int fd, struct file *f, int cmd, uint64_t arg, int64_t *r)
 {
@@ -327,6 +361,12 @@ static bool fcntl_any(struct task *t, int fd, struct file *f, int cmd, uint64_t 
         return true;
     case F_GETFL:
         *r = fcntl_getfl(f);
+        return true;
+    case F_DUPFD_QUERY_K:
+        *r = fcntl_dup_query(t, f, arg);
+        return true;
+    case F_CREATED_QUERY_K:
+        *r = (f->mode & FMODE_CREATED) != 0;
         return true;
     }
     return false;
@@ -351,6 +391,8 @@ static int64_t fcntl_io(struct task *t, int fd, struct file *f, int cmd, uint64_
     case F_SETOWN_EX:
     case F_GETOWN_EX:
         return fcntl_owner_ex(t, fd, f, cmd, uaddr(arg));
+    case F_GETOWNER_UIDS_K:
+        return fcntl_owner_uids(t, f, uaddr(arg));
     case F_SETSIG:
         return fcntl_setsig(f, arg);
     case F_GETSIG:
@@ -394,6 +436,8 @@ static int64_t ioctl_set_flag(struct task *t, struct file *f, unsigned flag, uin
 {
     int on;
     int r = uaccess_read_obj(t->mm, &on, uaddr(arg));
+    if (!r && flag == O_ASYNC && !on == !(f->flags & O_ASYNC))
+        return 0;
     if (!r && flag == O_ASYNC)
         r = fasync_possible(f) ? fasync_set(f, on) : -ENOTTY;
     if (r)
@@ -438,6 +482,13 @@ static int64_t ioctl_unsupported(struct task *t, struct file *f, unsigned cmd, u
     return -ENOTTY;
 }
 
+static int64_t ioctl_unread(struct file *f, const struct kstat *st)
+{
+    LOCK_GUARD(&f->pos_lock);
+    int64_t n = (int64_t)st->size - f->pos;
+    return MIN((int64_t)INT32_MAX, MAX(n, (int64_t)INT32_MIN));
+}
+
 static int64_t ioctl_regular(struct task *t, struct file *f, unsigned cmd, uint64_t arg)
 {
     struct kstat st;
@@ -452,12 +503,7 @@ static int64_t ioctl_regular(struct task *t, struct file *f, unsigned cmd, uint6
         int64_t size = st.blocks * 512;
         return uaccess_write_obj(t->mm, uaddr(arg), &size);
     }
-    int value = st.blksize;
-    if (cmd == FIONREAD) {
-        lock_acquire(&f->pos_lock);
-        value = MIN((int64_t)INT32_MAX, MAX((int64_t)st.size - f->pos, (int64_t)INT32_MIN));
-        lock_release(&f->pos_lock);
-    }
+    int value = cmd == FIONREAD ? ioctl_unread(f, &st) : (int64_t)st.blksize;
     return uaccess_write_obj(t->mm, uaddr(arg), &value);
 }
 

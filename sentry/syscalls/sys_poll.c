@@ -109,6 +109,8 @@ static int64_t poll_run(struct task *t, uint64_t ua, unsigned count, struct poll
     poll_items_open(t, fds, items, count);
     int64_t r = poll_wait(t, items, count, deadline);
     poll_items_close(items, count);
+    if (!uaddr_range_ok(ua, count * sizeof(*fds)))
+        return -EFAULT;
     return poll_answer(t, ua, items, count, r);
 }
 

@@ -3,13 +3,6 @@
 
 #include <linux/fs.h>
 
-#ifndef RWF_NOAPPEND
-#define RWF_NOAPPEND 0x20
-#endif
-#define RWF_DONTCACHE_K 0x80 /* younger than our headers */
-#define RWF_KNOWN                                                                                  \
-    (RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND | RWF_NOAPPEND | RWF_DONTCACHE_K)
-
 /* One plain buffer. A range that cannot be the guest's is told by vfs_*, in Linux's order; a size
  * that is no size at all never is one. */
 static void buffer_init(struct uio *u, struct task *t, const struct sysargs *a)
@@ -78,17 +71,6 @@ int64_t sys_pwrite64(struct task *t, const struct sysargs *a)
 
 enum { AT_POSITION = -1 };
 
-static int rwf_check(struct file *f, unsigned rwf)
-{
-    if (rwf & ~RWF_KNOWN)
-        return -EOPNOTSUPP; /* RWF_ATOMIC among them: nothing here can promise it */
-    if ((rwf & RWF_APPEND) && (rwf & RWF_NOAPPEND))
-        return -EINVAL;
-    if (f->ops->stream && (rwf & RWF_DONTCACHE_K))
-        return -EOPNOTSUPP;
-    return (rwf & RWF_NOWAIT) && f->ops->stream && !f->ops->nowait ? -EOPNOTSUPP : 0;
-}
-
 /* pos AT_POSITION: at the file's own. */
 static int64_t vectored_move(struct task *t, struct file *f, struct uio *u, bool write, int64_t pos,
                              unsigned rwf)
@@ -97,7 +79,7 @@ static int64_t vectored_move(struct task *t, struct file *f, struct uio *u, bool
         return -EBADF;
     if (!u->remaining && (write ? !!f->ops->write : !!f->ops->read))
         return 0;
-    int r = rwf ? rwf_check(f, rwf) : 0;
+    int r = rwf ? vfs_rwf_check(f, rwf) : 0;
     if (r)
         return r;
     u->nowait = rwf & RWF_NOWAIT;

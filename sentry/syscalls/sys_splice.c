@@ -162,7 +162,7 @@ int64_t sys_sendfile(struct task *t, const struct sysargs *a)
         return -EBADF;
     if (is_stream(in))
         return a->v[2] ? -ESPIPE : -EINVAL;
-    if (S_ISDIR(in->inode->mode) || (out->flags & O_APPEND))
+    if (!in->ops->read || !out->ops->write || (out->flags & O_APPEND))
         return -EINVAL;
     int r = a->v[2] ? pos_import(t, a->v[2], &pos) : 0;
     if (r)
@@ -200,7 +200,7 @@ static int splice_check(struct file *in, struct file *out, const struct sysargs 
         return -EINVAL;
     if (in_pipe && out_pipe && in->inode == out->inode)
         return -EINVAL;
-    return out->flags & O_APPEND ? -EINVAL : 0;
+    return out->flags & O_APPEND || !in->ops->read || !out->ops->write ? -EINVAL : 0;
 }
 
 static int64_t splice_run(struct task *t, struct file *in, struct file *out,
@@ -288,24 +288,32 @@ int64_t sys_vmsplice(struct task *t, const struct sysargs *a)
 
 static int copy_check(struct file *in, struct file *out)
 {
-    if (!in || !out || !(in->mode & FMODE_READ) || !(out->mode & FMODE_WRITE) ||
-        (out->flags & O_APPEND))
-        return -EBADF;
     if (S_ISDIR(in->inode->mode) || S_ISDIR(out->inode->mode))
         return -EISDIR;
     if (!S_ISREG(in->inode->mode) || !S_ISREG(out->inode->mode))
         return -EINVAL;
+    if (!(in->mode & FMODE_READ) || !(out->mode & FMODE_WRITE) || (out->flags & O_APPEND))
+        return -EBADF;
     return in->inode->sb == out->inode->sb ? 0 : -EXDEV; /* as Linux since 5.19 */
 }
 
+/* *size is cut to what there is to read. */
 static int copy_range_check(struct file *in, struct file *out, int64_t in_pos, int64_t out_pos,
-                            uint64_t size)
+                            uint64_t *size)
 {
-    int64_t in_end, out_end;
-    if (__builtin_add_overflow(in_pos, (int64_t)size, &in_end) ||
-        __builtin_add_overflow(out_pos, (int64_t)size, &out_end))
+    struct kstat st;
+    uint64_t from = in_pos, to = out_pos, end; /* unsigned, as Linux adds them */
+    if (__builtin_add_overflow(from, *size, &end) || __builtin_add_overflow(to, *size, &end))
         return -EOVERFLOW;
-    bool overlap = in->inode == out->inode && in_pos < out_end && out_pos < in_end;
+    if (in_pos < 0 || out_pos < 0)
+        return -EINVAL;
+    int r = inode_getattr(in->inode, &st);
+    if (r)
+        return r;
+    *size = from < st.size ? MIN(*size, st.size - from) : 0;
+    if (*size && to >= sb_max_bytes(out->inode->sb))
+        return -EFBIG;
+    bool overlap = in->inode == out->inode && from < to + *size && to < from + *size;
     return overlap ? -EINVAL : 0;
 }
 
@@ -316,11 +324,13 @@ int64_t sys_copy_file_range(struct task *t, const struct sysargs *a)
     int64_t in_pos = 0, out_pos = 0;
     if (a->v[5])
         return -EINVAL;
+    if (!in || !out)
+        return -EBADF;
+    if (a->v[1] && uaccess_read_obj(t->mm, &in_pos, uaddr(a->v[1])))
+        return -EFAULT;
+    if (a->v[3] && uaccess_read_obj(t->mm, &out_pos, uaddr(a->v[3])))
+        return -EFAULT;
     int r = copy_check(in, out);
-    if (!r && a->v[1])
-        r = pos_import(t, a->v[1], &in_pos);
-    if (!r && a->v[3])
-        r = pos_import(t, a->v[3], &out_pos);
     if (r)
         return r;
     if (!a->v[1])
@@ -328,7 +338,7 @@ int64_t sys_copy_file_range(struct task *t, const struct sysargs *a)
     if (!a->v[3])
         out_pos = pos_current(out);
     uint64_t size = MIN(a->v[4], (uint64_t)UIO_MAX_BYTES);
-    r = copy_range_check(in, out, in_pos, out_pos, size);
+    r = copy_range_check(in, out, in_pos, out_pos, &size);
     if (r || !size)
         return r;
     struct xfer x = {

@@ -1,8 +1,10 @@
 /* fsync, sync and advice about what will be read. */
+#include "base/overflow.h"
 #include "syscalls/sys_fs.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static int64_t do_fsync(struct task *t, int fd, bool data_only)
 {
@@ -71,9 +73,10 @@ int64_t sys_sync_file_range(struct task *t, const struct sysargs *a)
     SYS_FILE f = fdtable_get_io(t->fds, a->v[0]);
     if (!f)
         return -EBADF;
-    if (a->v[3] & ~7ull || off < 0 || size < 0)
+    int64_t end;
+    if (a->v[3] & ~7ull || off < 0 || size < 0 || __builtin_add_overflow(off, size, &end))
         return -EINVAL;
-    if (S_ISFIFO(f->inode->mode) || S_ISSOCK(f->inode->mode))
+    if (!S_ISREG(f->inode->mode) && !S_ISBLK(f->inode->mode) && !S_ISDIR(f->inode->mode))
         return -ESPIPE;
     /* Only the waiting forms promise anything. */
     return (a->v[3] & 4) && f->ops->fsync ? f->ops->fsync(f, true) : 0;
@@ -95,4 +98,48 @@ int64_t sys_readahead(struct task *t, const struct sysargs *a)
     if (!f || !(f->mode & FMODE_READ))
         return -EBADF;
     return S_ISREG(f->inode->mode) ? 0 : -EINVAL;
+}
+
+/* ---- cachestat ---- */
+
+struct cachestat_abi {
+    uint64_t cache, dirty, writeback, evicted, recently_evicted;
+};
+
+/* Every page that holds data counts as cached: files of ours live in memory, and whether the host
+ * still has a page of its files is the host's secret. */
+static uint64_t pages_with_data(struct file *f, uint64_t off, uint64_t end)
+{
+    uint64_t pages = 0, next = off;
+    while (next < end) {
+        int64_t data = f->ops->lseek(f, next, SEEK_DATA);
+        if (data < 0 || (uint64_t)data >= end)
+            break;
+        int64_t hole = f->ops->lseek(f, data, SEEK_HOLE);
+        if (hole <= data)
+            break;
+        next = MIN((uint64_t)hole, end);
+        pages += (next + RF_PAGE_SIZE - 1) / RF_PAGE_SIZE - data / RF_PAGE_SIZE;
+    }
+    return pages;
+}
+
+int64_t sys_cachestat(struct task *t, const struct sysargs *a)
+{
+    uint64_t range[2]; /* offset, size; a size of 0: to the end */
+    struct cachestat_abi out = {0};
+    SYS_FILE f = fdtable_get_io(t->fds, a->v[0]);
+    if (!f)
+        return -EBADF;
+    if (uaccess_read(t->mm, range, uaddr(a->v[1]), sizeof(range)))
+        return -EFAULT;
+    if (a->v[3])
+        return -EINVAL;
+    if (S_ISREG(f->inode->mode) && f->ops->lseek && !f->ops->own_pos && range[0] < INT64_MAX) {
+        uint64_t end = INT64_MAX;
+        if (range[1] && range[1] < end - range[0])
+            end = range[0] + range[1];
+        out.cache = pages_with_data(f, range[0] & RF_PAGE_MASK, end);
+    }
+    return uaccess_write_obj(t->mm, uaddr(a->v[2]), &out);
 }

@@ -41,6 +41,7 @@ struct epoll {
     uint32_t ready_hint;    /* atomic; nonzero while the list is not empty */
     struct waitq wq;        /* LR_EPOLL_WAITQ */
     struct file *file;      /* const; borrowed: owns us */
+    uint32_t uid;           /* const; whose watches the items are */
 };
 
 struct epitem {
@@ -151,6 +152,7 @@ static void item_remove_locked(struct epoll *ep, struct epitem *it)
     list_del(&it->file_node);
     lock_release(&g_files_lock);
     tree_erase(&ep->items, &it->node);
+    ucount_add(UCOUNT_EPOLL_WATCHES, ep->uid, -1);
     free(it);
 }
 
@@ -185,9 +187,15 @@ static int item_add_locked(struct epoll *ep, int fd, struct file *f, const struc
 {
     if (item_find_locked(ep, f, fd))
         return -EEXIST;
+    if (ucount_add(UCOUNT_EPOLL_WATCHES, ep->uid, 1) > g_vfs_knobs.epoll_max_user_watches) {
+        ucount_add(UCOUNT_EPOLL_WATCHES, ep->uid, -1);
+        return -ENOSPC;
+    }
     struct epitem *it = item_new(ep, f, fd, ev);
-    if (!it)
+    if (!it) {
+        ucount_add(UCOUNT_EPOLL_WATCHES, ep->uid, -1);
         return -ENOMEM;
+    }
     tree_insert(&ep->items, &it->node, item_cmp);
     lock_acquire(&g_files_lock);
     list_push_back(&f->epoll_items, &it->file_node);
@@ -524,5 +532,7 @@ int epoll_new(unsigned flags, struct file **out)
         return r;
     }
     ep->file = *out;
+    struct task *t = task_current();
+    ep->uid = t ? t->cred->uid : 0;
     return 0;
 }

@@ -97,7 +97,7 @@ int eventfd_signal(struct file *f, uint64_t n)
 static unsigned eventfd_poll(struct file *f)
 {
     uint64_t n = count_load(f->priv);
-    return (n ? POLLIN | POLLRDNORM : 0) | (n < UINT64_MAX - 1 ? POLLOUT | POLLWRNORM : 0);
+    return (n ? POLLIN : 0) | (n < UINT64_MAX - 1 ? POLLOUT : 0);
 }
 
 static struct waitq *eventfd_waitq(struct file *f)

@@ -62,8 +62,8 @@ static int poll_sleep(struct task *t, struct poll_item *items, unsigned count, i
 int poll_wait(struct task *t, struct poll_item *items, unsigned count, int64_t deadline)
 {
     int ready = poll_scan(items, count);
-    if (ready || !deadline)
-        return ready;
+    if (ready || !deadline) /* a mask may just have let a signal in */
+        return !ready && signal_pending(t) ? -ERESTARTNOHAND : ready;
     struct poll_waiter few[8], *ws = few;
     if (count > 8) {
         ws = calloc(count, sizeof(*ws));

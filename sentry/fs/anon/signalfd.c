@@ -109,7 +109,7 @@ static int64_t signalfd_read(struct file *f, struct uio *u, int64_t pos)
 static unsigned signalfd_poll(struct file *f)
 {
     struct task *t = task_current();
-    return t && mask_pending(f->priv, t) ? POLLIN | POLLRDNORM : 0;
+    return t && mask_pending(f->priv, t) ? POLLIN : 0;
 }
 
 static bool is_pinned_locked(struct signalfd *s, struct process *p)

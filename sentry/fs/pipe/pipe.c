@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 #define PIPE_DEFAULT_SLOTS 16u
-#define PIPE_MAX_SIZE      (1u << 20) /* fs.pipe-max-size */
+#define PIPE_MIN_SLOTS     2u /* for who holds too much already */
 #define PIPE_MAX_SLOTS     (1u << 15) /* for CAP_SYS_RESOURCE: 128 MiB */
 #define PIPEFS_SUPER_MAGIC 0x50495045
 
@@ -49,6 +49,8 @@ struct pipe {
     unsigned reader_opens, writer_opens; /* lock: lock to write, atomic to read; ever */
     unsigned files;                      /* lock: inode.lock */
     bool polled;                         /* atomic; someone polls: edges matter to it */
+    uint32_t uid;                        /* const; whose pages the slots count as */
+    unsigned charged;                    /* lock: lock; slots counted */
 };
 
 static struct superblock *g_pipefs; /* const after first use; lock: g_pipefs_lock */
@@ -80,17 +82,52 @@ static struct pipe_slot *pipe_slot_at(struct pipe *p, unsigned n)
     return &p->slots[n & (p->slot_count - 1)];
 }
 
+/* ---- limits: fs.pipe-max-size, fs.pipe-user-pages-* ---- */
+
+static bool is_privileged(struct task *t)
+{
+    return !t || cred_has_cap(t->cred, CAP_SYS_RESOURCE) || cred_has_cap(t->cred, CAP_SYS_ADMIN);
+}
+
+static bool exceeds(int64_t pages, int64_t limit)
+{
+    return limit && pages > limit;
+}
+
+/* How many slots a new pipe of uid may have, counted; 0: none. */
+static unsigned pipe_slots_charge(struct task *t, uint32_t uid)
+{
+    unsigned want = PIPE_DEFAULT_SLOTS;
+    if (want * RF_PAGE_SIZE > (uint64_t)g_vfs_knobs.pipe_max_size &&
+        !(t && cred_has_cap(t->cred, CAP_SYS_RESOURCE)))
+        want = g_vfs_knobs.pipe_max_size / RF_PAGE_SIZE;
+    int64_t pages = ucount_add(UCOUNT_PIPE_PAGES, uid, want);
+    if (is_privileged(t))
+        return want;
+    if (exceeds(pages, g_vfs_knobs.pipe_user_pages_soft) && want > PIPE_MIN_SLOTS) {
+        pages = ucount_add(UCOUNT_PIPE_PAGES, uid, (int64_t)PIPE_MIN_SLOTS - want);
+        want = PIPE_MIN_SLOTS;
+    }
+    if (!exceeds(pages, g_vfs_knobs.pipe_user_pages_hard))
+        return want;
+    ucount_add(UCOUNT_PIPE_PAGES, uid, -(int64_t)want);
+    return 0;
+}
+
 static struct pipe *pipe_new(void)
 {
+    struct task *t = task_current();
     struct pipe *p = calloc(1, sizeof(*p));
     if (!p)
         return NULL;
-    p->slots = calloc(PIPE_DEFAULT_SLOTS, sizeof(*p->slots));
+    p->uid = t ? t->cred->uid : 0;
+    p->charged = p->slot_count = pipe_slots_charge(t, p->uid);
+    p->slots = p->slot_count ? calloc(p->slot_count, sizeof(*p->slots)) : NULL;
     if (!p->slots) {
+        ucount_add(UCOUNT_PIPE_PAGES, p->uid, -(int64_t)p->charged);
         free(p);
         return NULL;
     }
-    p->slot_count = PIPE_DEFAULT_SLOTS;
     p->writer_need = UINT_MAX;
     lock_init(&p->lock, LR_PIPE);
     waitq_init(&p->wq);
@@ -101,6 +138,7 @@ static void pipe_free(struct pipe *p)
 {
     for (; p->tail != p->head; p->tail++)
         free(pipe_slot_at(p, p->tail)->page);
+    ucount_add(UCOUNT_PIPE_PAGES, p->uid, -(int64_t)p->charged);
     lock_destroy(&p->lock);
     free(p->slots);
     free(p);
@@ -367,23 +405,47 @@ static int pipe_resize_locked(struct pipe *p, unsigned count)
     return 0;
 }
 
+static int pipe_grow_check(struct pipe *p, struct task *t, unsigned count, int64_t pages)
+{
+    if (count <= p->slot_count)
+        return 0;
+    if ((uint64_t)count * RF_PAGE_SIZE > (uint64_t)g_vfs_knobs.pipe_max_size &&
+        !cred_has_cap(t->cred, CAP_SYS_RESOURCE))
+        return -EPERM;
+    bool much = exceeds(pages, g_vfs_knobs.pipe_user_pages_soft) ||
+                exceeds(pages, g_vfs_knobs.pipe_user_pages_hard);
+    return much && !is_privileged(t) ? -EPERM : 0;
+}
+
+static int pipe_set_slots(struct pipe *p, struct task *t, unsigned count)
+{
+    LOCK_GUARD(&p->lock);
+    int64_t more = (int64_t)count - p->charged;
+    int r = pipe_grow_check(p, t, count, ucount_add(UCOUNT_PIPE_PAGES, p->uid, more));
+    if (!r)
+        r = pipe_resize_locked(p, count);
+    if (r) {
+        ucount_add(UCOUNT_PIPE_PAGES, p->uid, -more);
+        return r;
+    }
+    p->charged = count;
+    p->writer_need = UINT_MAX;
+    return 0;
+}
+
 int64_t pipe_size_set(struct file *f, struct task *t, uint64_t size)
 {
     if (f->ops != &g_pipe_file_ops)
         return -EBADF;
-    if (size > (uint64_t)PIPE_MAX_SLOTS * RF_PAGE_SIZE)
+    if (size > 1u << 31)
         return -EINVAL;
+    struct pipe *p = f->priv;
     unsigned count = 1;
     while ((uint64_t)count * RF_PAGE_SIZE < size)
         count *= 2;
-    struct pipe *p = f->priv;
-    if (count > p->slot_count && (uint64_t)count * RF_PAGE_SIZE > PIPE_MAX_SIZE &&
-        !cred_has_cap(t->cred, CAP_SYS_RESOURCE))
-        return -EPERM;
-    lock_acquire(&p->lock);
-    int r = pipe_resize_locked(p, count);
-    p->writer_need = UINT_MAX;
-    lock_release(&p->lock);
+    if (count > PIPE_MAX_SLOTS)
+        return cred_has_cap(t->cred, CAP_SYS_RESOURCE) ? -ENOMEM : -EPERM;
+    int r = pipe_set_slots(p, t, count);
     if (r)
         return r;
     waitq_wake(&p->wq, POLLOUT | POLLWRNORM | PIPE_EV_WRITER);
@@ -649,7 +711,7 @@ static int pipe_end_new(struct inode *inode, unsigned flags, struct file **out)
 {
     struct pipe *p = pipe_of_inode_get(inode);
     if (!p)
-        return -ENOMEM;
+        return -ENFILE;
     struct file *f;
     int r = file_new_inode(inode, flags, "pipe", &f);
     if (r) {
@@ -667,6 +729,8 @@ static int pipe_end_new(struct inode *inode, unsigned flags, struct file **out)
 
 int pipe_open(unsigned flags, struct file *out[2])
 {
+    if ((flags & O_EXCL) && !(flags & ~(O_CLOEXEC | O_NONBLOCK | O_DIRECT | O_EXCL)))
+        return -ENOPKG; /* O_NOTIFICATION_PIPE: a kernel without watch queues */
     if (flags & ~(O_CLOEXEC | O_NONBLOCK | O_DIRECT))
         return -EINVAL;
     struct inode *inode = pipe_inode_new();

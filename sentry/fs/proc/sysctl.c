@@ -273,6 +273,12 @@ static int show_file_nr(struct pbuf *b, const struct proc_ctx *c)
     return 0;
 }
 
+static int show_aio_nr(struct pbuf *b, const struct proc_ctx *c)
+{
+    pb_printf(b, "%llu\n", (unsigned long long)aio_count());
+    return 0;
+}
+
 /* ---- core files ---- */
 
 static int show_core_pattern(struct pbuf *b, const struct proc_ctx *c)
@@ -507,7 +513,7 @@ static const struct proc_entry g_vm_entries[] = {
     NUM("legacy_va_layout", 0, 0, 1),
     TEXT_RW("lowmem_reserve_ratio", "256\t256\t32\t0\t0"),
     KNOB("max_map_count", g_mm_knobs.max_map_count, 0, INT32_MAX),
-    NUM("memfd_noexec", 0, 0, 2),
+    KNOB("memfd_noexec", g_vfs_knobs.memfd_noexec, 0, 2),
     NUM("min_free_kbytes", 67584, 0, INT32_MAX),
     NUM("min_slab_ratio", 5, 0, 100),
     NUM("min_unmapped_ratio", 1, 0, 100),
@@ -558,15 +564,16 @@ static const struct proc_entry g_mqueue[] = {
     KNOB("queues_max", g_ipc_limits.mq_queues, 0, INT32_MAX),
     {0},
 };
-static const struct proc_entry g_epoll[] = {NUM("max_user_watches", 402653, 0, INT32_MAX), {0}};
+static const struct proc_entry g_epoll[] = {
+    KNOB("max_user_watches", g_vfs_knobs.epoll_max_user_watches, 0, INT32_MAX), {0}};
 
 static const struct proc_entry g_fs_entries[] = {
     NUM("file-max", INT64_MAX, 0, INT64_MAX),
     PROC_FILE("file-nr", 0444, show_file_nr),
     NUM("nr_open", 1048576, 8, 1048576),
-    NUM("pipe-max-size", 1048576, 4096, 1 << 30),
-    NUM("pipe-user-pages-soft", 16384, 0, INT64_MAX),
-    NUM("pipe-user-pages-hard", 0, 0, INT64_MAX),
+    KNOB("pipe-max-size", g_vfs_knobs.pipe_max_size, 4096, 1 << 30),
+    KNOB("pipe-user-pages-soft", g_vfs_knobs.pipe_user_pages_soft, 0, INT64_MAX),
+    KNOB("pipe-user-pages-hard", g_vfs_knobs.pipe_user_pages_hard, 0, INT64_MAX),
     TEXT("inode-nr", "1000\t0"),
     TEXT("inode-state", "1000\t0\t0\t0\t0\t0\t0"),
     TEXT("dentry-state", "1000\t500\t45\t0\t500\t0"),
@@ -581,9 +588,9 @@ static const struct proc_entry g_fs_entries[] = {
     NUM("suid_dumpable", 0, 0, 2),
     NUM("overflowuid", 65534, 0, 65535),
     NUM("overflowgid", 65534, 0, 65535),
-    NUM("aio-max-nr", 65536, 0, INT64_MAX),
-    TEXT("aio-nr", "0"),
+    KNOB("aio-max-nr", g_vfs_knobs.aio_max_nr, 0, INT64_MAX),
     PROC_DIR("fanotify", 0555, g_fanotify),
+    PROC_FILE("aio-nr", 0444, show_aio_nr),
     PROC_DIR("inotify", 0555, g_inotify),
     PROC_DIR("mqueue", 0555, g_mqueue),
     PROC_DIR("epoll", 0555, g_epoll),

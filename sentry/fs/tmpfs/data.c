@@ -371,17 +371,8 @@ static int64_t write_some(struct tmpfs_inode *ti, struct uio *u, uint64_t pos)
     return moved < n ? (moved ? (int64_t)moved : -EFAULT) : (int64_t)n;
 }
 
-static int64_t write_op(struct file *f, struct uio *u, int64_t pos)
+static int64_t write_pages(struct tmpfs_inode *ti, struct uio *u, int64_t pos)
 {
-    struct inode *i = f->data;
-    struct tmpfs_inode *ti = tmpfs_of(i);
-    if (ti->seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE))
-        return -EPERM;
-    if ((ti->seals & F_SEAL_GROW) && pos + u->remaining > i->size) {
-        if ((uint64_t)pos >= i->size)
-            return -EPERM;
-        return -EPERM;
-    }
     int64_t done = 0, r = 0;
     while (u->remaining) {
         uint64_t before = u->remaining;
@@ -392,9 +383,28 @@ static int64_t write_op(struct file *f, struct uio *u, int64_t pos)
         if (before - u->remaining != (uint64_t)r)
             break;
     }
-    if (done)
-        inode_touch(i, IATTR_MTIME | IATTR_CTIME);
     return done ? done : r;
+}
+
+static int64_t write_op(struct file *f, struct uio *u, int64_t pos)
+{
+    struct inode *i = f->data;
+    struct tmpfs_inode *ti = tmpfs_of(i);
+    uint64_t held_back = 0;
+    if (ti->seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE))
+        return -EPERM;
+    if ((ti->seals & F_SEAL_GROW) && pos + u->remaining > i->size) {
+        uint64_t whole = i->size & RF_PAGE_MASK; /* refused page by page */
+        if ((uint64_t)pos >= whole)
+            return -EPERM;
+        held_back = u->remaining - (whole - pos);
+        u->remaining -= held_back;
+    }
+    int64_t done = write_pages(ti, u, pos);
+    u->remaining += held_back;
+    if (done > 0)
+        inode_touch(i, IATTR_MTIME | IATTR_CTIME);
+    return done;
 }
 
 static int64_t end_op(struct file *f)

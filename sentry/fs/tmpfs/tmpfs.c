@@ -124,6 +124,9 @@ int tmpfs_getattr(struct inode *i, struct kstat *out)
 
 int tmpfs_setattr(struct inode *i, const struct iattr *a)
 {
+    bool exec_sealed = S_ISREG(i->mode) && (tmpfs_of(i)->seals & F_SEAL_EXEC_K);
+    if (exec_sealed && (a->valid & IATTR_MODE) && ((a->mode ^ i->mode) & 0111))
+        return -EPERM;
     if (a->valid & IATTR_SIZE) {
         int r = tmpfs_data_truncate(tmpfs_of(i), a->size);
         if (r)

@@ -66,7 +66,6 @@ extern const struct mappable_ops g_tmpfs_mappable_ops;
 int tmpfs_inode_new(struct superblock *sb, uint32_t mode, uint32_t uid, uint32_t gid, dev_t rdev,
                     struct inode **out);
 void tmpfs_dir_free(struct tmpfs_inode *ti);
-int tmpfs_setattr(struct inode *i, const struct iattr *a);
 int tmpfs_getattr(struct inode *i, struct kstat *out);
 
 /* data.c */
