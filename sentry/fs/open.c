@@ -206,7 +206,8 @@ struct vfs_knobs g_vfs_knobs = {.protected_symlinks = 1,
                                 .pipe_max_size = 1 << 20,
                                 .pipe_user_pages_soft = 16384,
                                 .epoll_max_user_watches = 402653,
-                                .aio_max_nr = 65536};
+                                .aio_max_nr = 65536,
+                                .legacy_tiocsti = 1};
 
 /* fs.protected_regular and protected_fifos: what stands in a sticky directory and belongs neither
  * to its owner nor to us may be a trap for a program that thinks it creates a file. */

@@ -10,6 +10,8 @@ struct tty_driver {
     int (*open)(struct tty *tty, struct file *f);
     bool (*tostop)(struct tty *tty); /* background writes stop their group */
     void (*free)(struct tty *tty);   /* last reference gone */
+    /* Every file that is open now is cut off. May be NULL. No locks held. */
+    void (*cut_off)(struct tty *tty);
 };
 
 struct tty {
@@ -39,6 +41,8 @@ void tty_open_acquire(struct tty *tty, struct task *t);
 int64_t tty_job_ioctl(struct tty *tty, struct task *t, unsigned cmd, uint64_t arg, bool master);
 /* The line has gone: SIGHUP and SIGCONT to the session, which loses its terminal. */
 void tty_hangup(struct tty *tty);
+/* vhangup(2): so it has, and whoever has it open now is cut off. */
+void tty_vhangup(struct tty *tty);
 
 /* devpts.c: the inode of a terminal in /dev/pts, made on demand; counted. */
 struct inode *devpts_inode_get(struct tty *tty);

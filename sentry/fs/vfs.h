@@ -52,7 +52,7 @@ struct vfs_knobs {
     int64_t inotify_events, inotify_instances, inotify_watches;
     int64_t fanotify_events, fanotify_groups, fanotify_marks;
     int64_t pipe_max_size, pipe_user_pages_soft, pipe_user_pages_hard;
-    int64_t epoll_max_user_watches, memfd_noexec, aio_max_nr;
+    int64_t epoll_max_user_watches, memfd_noexec, aio_max_nr, legacy_tiocsti;
 };
 extern struct vfs_knobs g_vfs_knobs;
 
@@ -836,6 +836,8 @@ void tty_attach(struct tty *tty, struct session *s, int pgid);
 /* The leader of s exits: SIGHUP and SIGCONT to the foreground group, and no process of s has a
  * controlling terminal any more. No locks held. */
 void tty_session_gone(struct session *s);
+/* vhangup(2): the controlling terminal of t, if it has one, is hung up. No locks held. */
+void tty_vhangup_of(struct task *t);
 /* To the foreground process group, as the keyboard would (SIGINT, SIGTSTP, SIGWINCH, …). */
 void tty_signal_foreground(struct tty *tty, int sig);
 /* For /proc/PID/stat: tty_nr and tpgid of a session, 0 and -1 without a terminal. tasks_lock held. */

@@ -291,5 +291,8 @@ FORBIDDEN(bpf)
 
 int64_t sys_vhangup(struct task *t, const struct sysargs *a)
 {
-    return cred_has_cap(t->cred, CAP_SYS_TTY_CONFIG) ? 0 : -EPERM;
+    if (!cred_has_cap(t->cred, CAP_SYS_TTY_CONFIG))
+        return -EPERM;
+    tty_vhangup_of(t);
+    return 0;
 }

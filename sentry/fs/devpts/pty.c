@@ -7,8 +7,7 @@
  * file. */
 #include "base/log.h"
 #include "base/overflow.h"
-#include "fs/devpts/ldisc.h"
-#include "fs/tty_priv.h"
+#include "fs/devpts/pty_priv.h"
 #include "time/time.h"
 
 #include <errno.h>
@@ -22,28 +21,9 @@
 
 #define PTY_CHUNK 512
 
-struct pty {
-    struct tty tty;
-    struct lock lock;      /* LR_TTY */
-    struct ldisc ld;       /* lock: lock */
-    struct winsize ws;     /* lock: lock */
-    bool master_open;      /* lock: lock */
-    bool locked;           /* lock: lock; TIOCSPTLCK */
-    bool slave_seen;       /* lock: lock; opened at least once */
-    unsigned slaves;       /* lock: lock; open files */
-    bool packet;           /* lock: lock; TIOCPKT */
-    uint8_t packet_status; /* lock: lock */
-    struct waitq master_wq, slave_wq;
-};
-
 static const struct file_ops g_slave_ops, g_master_ops;
 
-static struct pty *pty_of(struct tty *tty)
-{
-    return container_of(tty, struct pty, tty);
-}
-
-static void wake_both(struct pty *p)
+void pty_wake_both(struct pty *p)
 {
     waitq_wake(&p->master_wq, ~0u);
     waitq_wake(&p->slave_wq, ~0u);
@@ -54,10 +34,23 @@ static bool nonblocking(struct file *f)
     return (__atomic_load_n(&f->flags, __ATOMIC_RELAXED) & O_NONBLOCK) || !task_current();
 }
 
+/* Has vhangup passed since this file was opened, or is the master gone? */
+static bool slave_dead_locked(const struct file *f, const struct pty *p)
+{
+    return !p->master_open || (unsigned)f->pos != p->hangups;
+}
+
+bool pty_slave_dead(const struct file *f, struct pty *p)
+{
+    LOCK_GUARD(&p->lock);
+    return slave_dead_locked(f, p);
+}
+
 /* ---- the slave's read ---- */
 
 struct slave_read {
     struct pty *p;
+    const struct file *f;
     unsigned min; /* raw mode: wait for as many */
     bool hungup;
 };
@@ -65,7 +58,7 @@ struct slave_read {
 static bool slave_can_read(struct slave_read *r)
 {
     LOCK_GUARD(&r->p->lock);
-    r->hungup = !r->p->master_open;
+    r->hungup = slave_dead_locked(r->f, r->p);
     return r->hungup || ldisc_readable(&r->p->ld, r->min);
 }
 
@@ -86,13 +79,13 @@ static void read_terms(struct pty *p, size_t size, unsigned *min, int64_t *deadl
         *min = MIN((size_t)vmin, size);
 }
 
-static size_t slave_take(struct pty *p, uint8_t *buf, size_t size, bool *eof)
+static size_t slave_take(const struct file *f, struct pty *p, uint8_t *buf, size_t size, bool *eof)
 {
     bool done;
     lock_acquire(&p->lock);
-    bool some = ldisc_readable(&p->ld, 1);
+    bool some = (unsigned)f->pos == p->hangups && ldisc_readable(&p->ld, 1);
     size_t n = some ? ldisc_read(&p->ld, buf, size, &done) : 0;
-    *eof = (some && !n) || (!some && !p->master_open);
+    *eof = (some && !n) || (!some && slave_dead_locked(f, p));
     lock_release(&p->lock);
     if (some)
         waitq_wake(&p->master_wq, POLLOUT | POLLWRNORM);
@@ -101,7 +94,7 @@ static size_t slave_take(struct pty *p, uint8_t *buf, size_t size, bool *eof)
 
 static int slave_wait(struct file *f, struct pty *p, size_t size)
 {
-    struct slave_read r = {.p = p};
+    struct slave_read r = {.p = p, .f = f};
     int64_t deadline;
     read_terms(p, size, &r.min, &deadline);
     if (slave_can_read(&r))
@@ -123,12 +116,12 @@ static int64_t slave_read(struct file *f, struct uio *u, int64_t pos)
         return 0;
     for (;;) {
         bool eof;
-        int r = t ? tty_check_background(&p->tty, t, SIGTTIN) : 0;
+        int r = t && !pty_slave_dead(f, p) ? tty_check_background(&p->tty, t, SIGTTIN) : 0;
         if (!r)
             r = slave_wait(f, p, size);
         if (r)
             return r == -ETIMEDOUT ? 0 : r;
-        size_t n = slave_take(p, buf, size, &eof);
+        size_t n = slave_take(f, p, buf, size, &eof);
         if (n && uio_to_user(u, buf, n) != n)
             return -EFAULT;
         if (n || eof)
@@ -138,11 +131,12 @@ static int64_t slave_read(struct file *f, struct uio *u, int64_t pos)
 
 /* ---- the slave's write ---- */
 
-static size_t slave_put(struct pty *p, const uint8_t *buf, size_t size, bool *gone)
+static size_t slave_put(const struct file *f, struct pty *p, const uint8_t *buf, size_t size,
+                        bool *gone)
 {
     size_t n = 0;
     lock_acquire(&p->lock);
-    *gone = !p->master_open;
+    *gone = slave_dead_locked(f, p);
     while (!*gone && n < size && ldisc_output(&p->ld, buf[n]))
         n++;
     lock_release(&p->lock);
@@ -151,10 +145,10 @@ static size_t slave_put(struct pty *p, const uint8_t *buf, size_t size, bool *go
     return n;
 }
 
-static bool slave_can_write(struct pty *p)
+static bool slave_can_write(const struct file *f, struct pty *p)
 {
     LOCK_GUARD(&p->lock);
-    return !p->master_open ||
+    return slave_dead_locked(f, p) ||
            (!p->ld.stopped && ldisc_out_count(&p->ld) < LDISC_OUTPUT - PTY_CHUNK);
 }
 
@@ -163,7 +157,7 @@ static int64_t slave_write_chunk(struct file *f, struct pty *p, const uint8_t *b
     size_t done = 0;
     while (done < size) {
         bool gone;
-        size_t n = slave_put(p, buf + done, size - done, &gone);
+        size_t n = slave_put(f, p, buf + done, size - done, &gone);
         done += n;
         int r = 0;
         if (gone)
@@ -171,7 +165,7 @@ static int64_t slave_write_chunk(struct file *f, struct pty *p, const uint8_t *b
         else if (done < size)
             r = nonblocking(f) ? -EAGAIN
                                : wait_event_mask(task_current(), &p->slave_wq, ~0u, DEADLINE_NONE,
-                                                 slave_can_write(p));
+                                                 slave_can_write(f, p));
         if (r)
             return done ? (int64_t)done : r;
     }
@@ -257,7 +251,7 @@ static int64_t master_read(struct file *f, struct uio *u, int64_t pos)
     }
 }
 
-static void note_stop_locked(struct pty *p, bool was_stopped)
+void pty_note_stop_locked(struct pty *p, bool was_stopped)
 {
     if (was_stopped == p->ld.stopped)
         return;
@@ -265,8 +259,7 @@ static void note_stop_locked(struct pty *p, bool was_stopped)
     p->packet_status |= p->ld.stopped ? TIOCPKT_STOP : TIOCPKT_START;
 }
 
-/* Type as much as the discipline takes, up to and with a byte that makes a signal. */
-static size_t master_put(struct pty *p, const uint8_t *buf, size_t size, int *sig)
+size_t pty_master_put(struct pty *p, const uint8_t *buf, size_t size, int *sig)
 {
     size_t n = 0;
     *sig = 0;
@@ -276,10 +269,10 @@ static size_t master_put(struct pty *p, const uint8_t *buf, size_t size, int *si
         *sig = ldisc_input(&p->ld, buf[n++]);
     if (*sig)
         p->packet_status |= TIOCPKT_FLUSHREAD | TIOCPKT_FLUSHWRITE;
-    note_stop_locked(p, was_stopped);
+    pty_note_stop_locked(p, was_stopped);
     lock_release(&p->lock);
     if (n)
-        wake_both(p); /* input for the slave, echo for the master */
+        pty_wake_both(p); /* input for the slave, echo for the master */
     return n;
 }
 
@@ -294,7 +287,7 @@ static int64_t master_write_chunk(struct file *f, struct pty *p, const uint8_t *
     size_t done = 0;
     while (done < size) {
         int sig;
-        size_t n = master_put(p, buf + done, size - done, &sig);
+        size_t n = pty_master_put(p, buf + done, size - done, &sig);
         done += n;
         if (sig)
             tty_signal_foreground(&p->tty, sig);
@@ -333,7 +326,7 @@ static unsigned slave_poll(struct file *f)
     LOCK_GUARD(&p->lock);
     unsigned ev = 0;
     bool raw = !(p->ld.tio.c_lflag & ICANON) && !p->ld.tio.c_cc[VTIME];
-    if (!p->master_open)
+    if (slave_dead_locked(f, p))
         return POLLIN | POLLOUT | POLLERR | POLLHUP | POLLRDNORM | POLLWRNORM;
     if (ldisc_readable(&p->ld, raw && p->ld.tio.c_cc[VMIN] ? p->ld.tio.c_cc[VMIN] : 1))
         ev |= POLLIN | POLLRDNORM;
@@ -368,268 +361,6 @@ static struct waitq *master_waitq(struct file *f)
     return &pty_of(f->priv)->master_wq;
 }
 
-/* ---- ioctls of both ends ---- */
-
-#define TERMIOS_SIZE 36 /* struct termios2 without the speeds */
-
-static int64_t get_termios(struct pty *p, struct task *t, uint64_t arg, size_t size)
-{
-    lock_acquire(&p->lock);
-    struct termios2 tio = p->ld.tio;
-    lock_release(&p->lock);
-    return uaccess_write(t->mm, uaddr(arg), &tio, size);
-}
-
-static int64_t set_termios(struct pty *p, struct task *t, uint64_t arg, size_t size, bool flush)
-{
-    struct termios2 tio;
-    lock_acquire(&p->lock);
-    tio = p->ld.tio;
-    lock_release(&p->lock);
-    if (uaccess_read(t->mm, &tio, uaddr(arg), size))
-        return -EFAULT;
-    lock_acquire(&p->lock);
-    bool was_stopped = p->ld.stopped;
-    if (flush)
-        ldisc_flush_input(&p->ld);
-    ldisc_set(&p->ld, &tio);
-    note_stop_locked(p, was_stopped);
-    lock_release(&p->lock);
-    wake_both(p);
-    return 0;
-}
-
-static int64_t termios_ioctl(struct pty *p, struct task *t, unsigned cmd, uint64_t arg)
-{
-    switch (cmd) {
-    case TCGETS:
-        return get_termios(p, t, arg, TERMIOS_SIZE);
-    case TCGETS2:
-        return get_termios(p, t, arg, sizeof(struct termios2));
-    case TCSETS:
-    case TCSETSW:
-    case TCSETSF:
-        return set_termios(p, t, arg, TERMIOS_SIZE, cmd == TCSETSF);
-    case TCSETS2:
-    case TCSETSW2:
-    case TCSETSF2:
-        return set_termios(p, t, arg, sizeof(struct termios2), cmd == TCSETSF2);
-    default:
-        return -ENOIOCTLCMD;
-    }
-}
-
-static int64_t get_winsize(struct pty *p, struct task *t, uint64_t arg)
-{
-    lock_acquire(&p->lock);
-    struct winsize ws = p->ws;
-    lock_release(&p->lock);
-    return uaccess_write_obj(t->mm, uaddr(arg), &ws);
-}
-
-static int64_t set_winsize(struct pty *p, struct task *t, uint64_t arg)
-{
-    struct winsize ws;
-    if (uaccess_read_obj(t->mm, &ws, uaddr(arg)))
-        return -EFAULT;
-    lock_acquire(&p->lock);
-    bool same = !memcmp(&ws, &p->ws, sizeof(ws));
-    p->ws = ws;
-    lock_release(&p->lock);
-    if (!same)
-        tty_signal_foreground(&p->tty, SIGWINCH);
-    return 0;
-}
-
-static int64_t flush_queues(struct pty *p, uint64_t which)
-{
-    if (which > TCIOFLUSH)
-        return -EINVAL;
-    lock_acquire(&p->lock);
-    if (which != TCOFLUSH) {
-        ldisc_flush_input(&p->ld);
-        p->packet_status |= TIOCPKT_FLUSHREAD;
-    }
-    if (which != TCIFLUSH) {
-        ldisc_flush_output(&p->ld);
-        p->packet_status |= TIOCPKT_FLUSHWRITE;
-    }
-    lock_release(&p->lock);
-    wake_both(p);
-    return 0;
-}
-
-static int64_t flow_control(struct pty *p, uint64_t what)
-{
-    if (what > TCION)
-        return -EINVAL;
-    lock_acquire(&p->lock);
-    bool was = p->ld.stopped;
-    if (what == TCOOFF || what == TCOON)
-        p->ld.stopped = what == TCOOFF;
-    else
-        ldisc_output(&p->ld, p->ld.tio.c_cc[what == TCIOFF ? VSTOP : VSTART]);
-    note_stop_locked(p, was);
-    lock_release(&p->lock);
-    wake_both(p);
-    return 0;
-}
-
-static int64_t put_int(struct task *t, uint64_t arg, int value)
-{
-    return uaccess_write_obj(t->mm, uaddr(arg), &value);
-}
-
-static int64_t counted(struct pty *p, struct task *t, uint64_t arg, bool master, bool input)
-{
-    lock_acquire(&p->lock);
-    unsigned n = master == input ? ldisc_out_count(&p->ld) : ldisc_readable_count(&p->ld);
-    lock_release(&p->lock);
-    return put_int(t, arg, !input && !master ? 0 : (int)n);
-}
-
-static int64_t common_ioctl(struct pty *p, struct task *t, unsigned cmd, uint64_t arg, bool master)
-{
-    int64_t r = tty_job_ioctl(&p->tty, t, cmd, arg, master);
-    if (r == -ENOIOCTLCMD)
-        r = termios_ioctl(p, t, cmd, arg);
-    if (r != -ENOIOCTLCMD)
-        return r;
-    switch (cmd) {
-    case TIOCGWINSZ:
-        return get_winsize(p, t, arg);
-    case TIOCSWINSZ:
-        return set_winsize(p, t, arg);
-    case TCFLSH:
-        return flush_queues(p, arg);
-    case TCXONC:
-        return flow_control(p, arg);
-    case FIONREAD:
-        return counted(p, t, arg, master, /*input=*/true);
-    case TIOCOUTQ:
-        return counted(p, t, arg, master, /*input=*/false);
-    case TIOCGETD:
-        return put_int(t, arg, 0);
-    case TIOCGDEV:
-        return put_int(t, arg, (int)p->tty.rdev);
-    case TCSBRK:
-    case TCSBRKP:
-    case TIOCSBRK:
-    case TIOCCBRK:
-    case TIOCEXCL:
-    case TIOCNXCL:
-    case TIOCSETD:
-        return 0; /* nothing to break, to exclude, or to change */
-    case TIOCSTI:
-        return -EIO; /* as dev.tty.legacy_tiocsti = 0 */
-    default:
-        return -ENOTTY;
-    }
-}
-
-static bool changes_settings(unsigned cmd)
-{
-    switch (cmd) {
-    case TCSETS:
-    case TCSETSW:
-    case TCSETSF:
-    case TCSETS2:
-    case TCSETSW2:
-    case TCSETSF2:
-    case TCFLSH:
-    case TCXONC:
-    case TCSBRK:
-    case TCSBRKP:
-        return true;
-    default:
-        return false;
-    }
-}
-
-static int64_t slave_ioctl(struct file *f, struct task *t, unsigned cmd, uint64_t arg)
-{
-    struct pty *p = pty_of(f->priv);
-    lock_acquire(&p->lock);
-    bool gone = !p->master_open;
-    lock_release(&p->lock);
-    if (gone)
-        return cmd == TIOCSPGRP ? -ENOTTY : -EIO;
-    int r = changes_settings(cmd) ? tty_check_background(&p->tty, t, SIGTTOU) : 0;
-    return r ? r : common_ioctl(p, t, cmd, arg, /*master=*/false);
-}
-
-/* ---- the master's own ioctls ---- */
-
-static int64_t get_flag(struct pty *p, struct task *t, uint64_t arg, const bool *flag)
-{
-    lock_acquire(&p->lock);
-    int v = *flag;
-    lock_release(&p->lock);
-    return put_int(t, arg, v);
-}
-
-static int64_t set_flag(struct pty *p, struct task *t, uint64_t arg, bool *flag)
-{
-    int v;
-    if (uaccess_read_obj(t->mm, &v, uaddr(arg)))
-        return -EFAULT;
-    lock_acquire(&p->lock);
-    *flag = v != 0;
-    if (flag == &p->packet)
-        p->packet_status = 0;
-    lock_release(&p->lock);
-    return 0;
-}
-
-static int slave_open(struct tty *tty, struct file *f);
-
-static int64_t open_peer(struct pty *p, struct task *t, unsigned flags)
-{
-    struct file *f;
-    struct inode *inode = devpts_inode_get(&p->tty);
-    if (!inode)
-        return -EIO;
-    int r = file_new_inode(inode, flags & ~(O_CLOEXEC | O_NOCTTY), p->tty.name, &f);
-    if (r) {
-        inode_put(inode);
-        return r;
-    }
-    r = slave_open(&p->tty, f);
-    if (!r && !(flags & O_NOCTTY))
-        tty_open_acquire(&p->tty, t);
-    if (!r)
-        r = fdtable_install(t, f, 0, flags & O_CLOEXEC);
-    if (r < 0)
-        file_put(f);
-    return r;
-}
-
-static int64_t master_ioctl(struct file *f, struct task *t, unsigned cmd, uint64_t arg)
-{
-    struct pty *p = pty_of(f->priv);
-    switch (cmd) {
-    case TIOCGPTN:
-        return put_int(t, arg, minor(p->tty.rdev));
-    case TIOCSPTLCK:
-        return set_flag(p, t, arg, &p->locked);
-    case TIOCGPTLCK:
-        return get_flag(p, t, arg, &p->locked);
-    case TIOCPKT:
-        return set_flag(p, t, arg, &p->packet);
-    case TIOCGPKT:
-        return get_flag(p, t, arg, &p->packet);
-    case TIOCGPTPEER:
-        return open_peer(p, t, arg);
-    case TIOCSIG:
-        if (arg != SIGINT && arg != SIGQUIT && arg != SIGTSTP)
-            return -EINVAL;
-        tty_signal_foreground(&p->tty, arg);
-        return 0;
-    default:
-        return common_ioctl(p, t, cmd, arg, /*master=*/true);
-    }
-}
-
 /* ---- life ---- */
 
 static void pty_free(struct tty *tty)
@@ -646,11 +377,14 @@ static bool pty_tostop(struct tty *tty)
     return p->ld.tio.c_lflag & TOSTOP;
 }
 
-static int slave_open(struct tty *tty, struct file *f)
+int pty_slave_open(struct tty *tty, struct file *f)
 {
     struct pty *p = pty_of(tty);
+    struct task *t = task_current();
+    bool barred = t && !cred_has_cap(t->cred, CAP_SYS_ADMIN);
     lock_acquire(&p->lock);
-    int r = !p->master_open || p->locked ? -EIO : 0;
+    int r = !p->master_open || p->locked ? -EIO : p->exclusive && barred ? -EBUSY : 0;
+    f->pos = p->hangups;
     if (!r) {
         p->slaves++;
         p->slave_seen = true;
@@ -664,11 +398,22 @@ static int slave_open(struct tty *tty, struct file *f)
     return 0;
 }
 
+static void pty_cut_off(struct tty *tty)
+{
+    struct pty *p = pty_of(tty);
+    lock_acquire(&p->lock);
+    p->hangups++;
+    ldisc_flush_input(&p->ld);
+    lock_release(&p->lock);
+    pty_wake_both(p);
+}
+
 static void slave_release(struct file *f)
 {
     struct pty *p = pty_of(f->priv);
     lock_acquire(&p->lock);
-    p->slaves--;
+    if (!--p->slaves)
+        p->exclusive = false;
     lock_release(&p->lock);
     waitq_wake(&p->master_wq, ~0u);
     tty_put(&p->tty);
@@ -687,7 +432,7 @@ static void master_release(struct file *f)
 }
 
 static const struct tty_driver g_driver = {
-    .open = slave_open, .tostop = pty_tostop, .free = pty_free};
+    .open = pty_slave_open, .tostop = pty_tostop, .free = pty_free, .cut_off = pty_cut_off};
 
 int devpts_ptmx_open(struct file *f)
 {
@@ -730,7 +475,7 @@ static const struct file_ops g_slave_ops = {
     .write = slave_write,
     .poll = slave_poll,
     .waitq = slave_waitq,
-    .ioctl = slave_ioctl,
+    .ioctl = pty_slave_ioctl,
     .release = slave_release,
     .fdname = slave_fdname,
     .stream = true,
@@ -741,7 +486,7 @@ static const struct file_ops g_master_ops = {
     .write = master_write,
     .poll = master_poll,
     .waitq = master_waitq,
-    .ioctl = master_ioctl,
+    .ioctl = pty_master_ioctl,
     .release = master_release,
     .fdinfo = master_fdinfo,
     .stream = true,

@@ -75,6 +75,8 @@ void tty_session_gone(struct session *s)
     struct tty *tty = s->tty;
     int pgid = tty ? tty_unlink_locked(s) : 0;
     lock_release(&g_kernel.tasks_lock);
+    if (tty && tty->driver->cut_off)
+        tty->driver->cut_off(tty);
     hangup_pgrp(pgid);
     if (tty)
         tty_put(tty);
@@ -101,6 +103,22 @@ void tty_hangup(struct tty *tty)
     hangup_pgrp(pgid);
     if (s)
         tty_put(tty);
+}
+
+void tty_vhangup(struct tty *tty)
+{
+    if (tty->driver->cut_off)
+        tty->driver->cut_off(tty);
+    tty_hangup(tty);
+}
+
+void tty_vhangup_of(struct task *t)
+{
+    struct tty *tty = tty_of_task(t);
+    if (!tty)
+        return;
+    tty_vhangup(tty);
+    tty_put(tty);
 }
 
 static int tty_foreground(struct tty *tty)

@@ -603,10 +603,15 @@ static const struct proc_entry g_user_entries[] = {NUM("max_user_namespaces", 0,
                                                    NUM("max_net_namespaces", 0, 0, INT32_MAX),
                                                    {0}};
 
+static const struct proc_entry g_dev_tty[] = {
+    KNOB("legacy_tiocsti", g_vfs_knobs.legacy_tiocsti, 0, 1), NUM("ldisc_autoload", 1, 0, 1), {0}};
+static const struct proc_entry g_dev_entries[] = {PROC_DIR("tty", 0555, g_dev_tty), {0}};
+
 const struct proc_entry g_proc_sys_entries[] = {
     PROC_DIR("kernel", 0555, g_kernel_entries), PROC_DIR("vm", 0555, g_vm_entries),
     PROC_DIR("fs", 0555, g_fs_entries),         PROC_DIR("net", 0555, g_proc_sys_net_entries),
-    PROC_DIR("user", 0555, g_user_entries),     {0},
+    PROC_DIR("user", 0555, g_user_entries),     PROC_DIR("dev", 0555, g_dev_entries),
+    {0},
 };
 
 /* One name of the path, which ends at a dot or a slash: sysctl(8) takes both. */
