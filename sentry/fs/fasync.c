@@ -179,7 +179,7 @@ void fasync_off(struct file *f)
 
 bool fasync_possible(struct file *f)
 {
-    return f->ops && f->ops->waitq && f->ops->waitq(f);
+    return f->ops && f->ops->waitq && !f->ops->no_fasync && f->ops->waitq(f);
 }
 
 int fasync_set(struct file *f, bool on)

@@ -307,7 +307,7 @@ int vfs_rwf_check(struct file *f, unsigned rwf)
         return -EINVAL;
     if (f->ops->stream && (rwf & RWF_DONTCACHE_K))
         return -EOPNOTSUPP;
-    return (rwf & RWF_NOWAIT) && f->ops->stream && !f->ops->nowait ? -EOPNOTSUPP : 0;
+    return (rwf & RWF_NOWAIT) && !f->ops->nowait ? -EOPNOTSUPP : 0;
 }
 
 static int write_check(struct file *f, const struct uio *u)

@@ -518,7 +518,9 @@ struct file_ops {
     void (*release)(struct file *f);               /* the last reference is gone */
     /* No position: ESPIPE for pread and, unless there is an lseek, for lseek. */
     bool stream;
-    bool nowait; /* a stream whose read and write heed uio.nowait (file_nonblock) */
+    bool no_splice_read, no_splice_write; /* not for splice and sendfile, in this direction */
+    bool no_fasync; /* no O_ASYNC, although there is a queue */
+    bool nowait; /* read and write heed uio.nowait (file_nonblock), or never wait long */
     /* The position is kept elsewhere (a host descriptor shared with other processes): read(2) and
      * write(2) pass pos -1 and do not touch f->pos, lseek is always asked. */
     bool own_pos;

@@ -51,6 +51,7 @@ static const struct file_ops g_pidfd_ops = {
     .fdinfo = pidfd_fdinfo,
     .fdname = pidfd_name,
     .stream = true,
+    .no_fasync = true,
 };
 
 int pidfd_new(struct process *p, unsigned flags, struct file **out)

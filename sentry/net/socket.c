@@ -379,6 +379,8 @@ static int64_t sockfile_io(struct file *f, struct uio *u, bool write)
 
 static int64_t sockfile_read(struct file *f, struct uio *u, int64_t pos)
 {
+    if (!u->remaining)
+        return 0; /* whatever the state of the socket, as System V did */
     return sockfile_io(f, u, /*write=*/false);
 }
 

@@ -284,15 +284,26 @@ static int64_t fcntl_setsig(struct file *f, int64_t sig)
 
 /* ---- flags ---- */
 
+/* Files of real filesystems, where it changes nothing, and pipes, where it means packets. */
+static bool direct_possible(struct file *f)
+{
+    return S_ISFIFO(f->inode->mode) ||
+           (S_ISREG(f->inode->mode) && f->path.mnt && f->ops->fallocate);
+}
+
 static int64_t fcntl_setfl(struct task *t, struct file *f, unsigned flags)
 {
-    const unsigned can = O_APPEND | O_NONBLOCK | O_ASYNC | O_DIRECT | O_NOATIME;
+    unsigned can = O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME;
+    if (fasync_possible(f))
+        can |= O_ASYNC;
     if ((flags & O_NOATIME) && !(f->flags & O_NOATIME) &&
         !inode_owner_or_capable(f->inode, t->cred))
         return -EPERM;
     if (((flags ^ f->flags) & O_APPEND) && inode_has_flags(f->inode, FS_APPEND_FL))
         return -EPERM;
-    if ((flags ^ f->flags) & O_ASYNC) {
+    if ((flags & O_DIRECT) && !direct_possible(f))
+        return -EINVAL;
+    if ((flags ^ f->flags) & can & O_ASYNC) {
         int r = fasync_set(f, flags & O_ASYNC);
         if (r)
             return r;
@@ -492,7 +503,7 @@ static int64_t ioctl_unread(struct file *f, const struct kstat *st)
 static int64_t ioctl_regular(struct task *t, struct file *f, unsigned cmd, uint64_t arg)
 {
     struct kstat st;
-    if (cmd != FIONREAD && cmd != FIGETBSZ && cmd != FIOQSIZE)
+    if (cmd != FIONREAD && cmd != FIOQSIZE)
         return ioctl_unsupported(t, f, cmd, arg);
     if (cmd == FIONREAD && !S_ISREG(f->inode->mode))
         return -ENOTTY;
@@ -503,8 +514,16 @@ static int64_t ioctl_regular(struct task *t, struct file *f, unsigned cmd, uint6
         int64_t size = st.blocks * 512;
         return uaccess_write_obj(t->mm, uaddr(arg), &size);
     }
-    int value = cmd == FIONREAD ? ioctl_unread(f, &st) : (int64_t)st.blksize;
+    int value = ioctl_unread(f, &st);
     return uaccess_write_obj(t->mm, uaddr(arg), &value);
+}
+
+static int64_t ioctl_block_size(struct task *t, struct file *f, uint64_t arg)
+{
+    struct kstat st;
+    int r = inode_getattr(f->inode, &st);
+    int value = r ? 0 : st.blksize;
+    return r ? r : uaccess_write_obj(t->mm, uaddr(arg), &value);
 }
 
 int64_t sys_ioctl(struct task *t, const struct sysargs *a)
@@ -521,6 +540,8 @@ int64_t sys_ioctl(struct task *t, const struct sysargs *a)
         return ioctl_set_flag(t, f, O_NONBLOCK, a->v[2]);
     case FIOASYNC:
         return ioctl_set_flag(t, f, O_ASYNC, a->v[2]);
+    case FIGETBSZ:
+        return ioctl_block_size(t, f, a->v[2]);
     }
     if (_IOC_TYPE(cmd) == 'f' || _IOC_TYPE(cmd) == 'X') {
         int64_t r = fileattr_ioctl(t, f, cmd, a->v[2]);

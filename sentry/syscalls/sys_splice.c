@@ -29,6 +29,16 @@ static bool is_stream(const struct file *f)
     return f->ops->stream;
 }
 
+static bool splices_from(const struct file *f)
+{
+    return f->ops->read && !f->ops->no_splice_read;
+}
+
+static bool splices_to(const struct file *f)
+{
+    return f->ops->write && !f->ops->no_splice_write;
+}
+
 /* Wait for events of a stream; -EAGAIN if that is not wanted. */
 static int wait_for(struct xfer *x, struct file *f, unsigned events, bool nonblock)
 {
@@ -153,6 +163,12 @@ static int64_t sendfile_all(struct xfer *x)
     return done ? done : n;
 }
 
+static int64_t sendfile_stream(struct task *t, struct file *in, struct file *out, uint64_t size)
+{
+    struct xfer x = {.t = t, .in = in, .out = out, .size = MIN(size, (uint64_t)UIO_MAX_BYTES)};
+    return size ? xfer_run(&x) : 0;
+}
+
 int64_t sys_sendfile(struct task *t, const struct sysargs *a)
 {
     SYS_FILE out = fdtable_get_io(t->fds, a->v[0]);
@@ -160,10 +176,12 @@ int64_t sys_sendfile(struct task *t, const struct sysargs *a)
     int64_t pos = 0;
     if (!in || !out || !(in->mode & FMODE_READ) || !(out->mode & FMODE_WRITE))
         return -EBADF;
-    if (is_stream(in))
-        return a->v[2] ? -ESPIPE : -EINVAL;
-    if (!in->ops->read || !out->ops->write || (out->flags & O_APPEND))
+    if (is_stream(in) && a->v[2])
+        return -ESPIPE;
+    if (!splices_from(in) || !splices_to(out) || (out->flags & O_APPEND))
         return -EINVAL;
+    if (is_stream(in)) /* a socket or terminal, into a pipe alone */
+        return is_pipe(out) && !is_pipe(in) ? sendfile_stream(t, in, out, a->v[3]) : -EINVAL;
     int r = a->v[2] ? pos_import(t, a->v[2], &pos) : 0;
     if (r)
         return r;
@@ -200,7 +218,7 @@ static int splice_check(struct file *in, struct file *out, const struct sysargs 
         return -EINVAL;
     if (in_pipe && out_pipe && in->inode == out->inode)
         return -EINVAL;
-    return out->flags & O_APPEND || !in->ops->read || !out->ops->write ? -EINVAL : 0;
+    return out->flags & O_APPEND || !splices_from(in) || !splices_to(out) ? -EINVAL : 0;
 }
 
 static int64_t splice_run(struct task *t, struct file *in, struct file *out,

@@ -3,8 +3,15 @@
 #include "syscalls/sys_fs.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* Filesystems that only show what is elsewhere have nothing to sync. */
+static bool sb_is_shown(const struct superblock *sb)
+{
+    return sb->magic == PROC_SUPER_MAGIC || sb->magic == SYSFS_MAGIC;
+}
 
 static int64_t do_fsync(struct task *t, int fd, bool data_only)
 {
@@ -12,7 +19,7 @@ static int64_t do_fsync(struct task *t, int fd, bool data_only)
     if (!f)
         return -EBADF;
     if (!f->ops->fsync)
-        return S_ISDIR(f->inode->mode) || S_ISREG(f->inode->mode) ? 0 : -EINVAL;
+        return S_ISDIR(f->inode->mode) && !sb_is_shown(f->inode->sb) ? 0 : -EINVAL;
     return f->ops->fsync(f, data_only);
 }
 

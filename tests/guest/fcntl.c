@@ -6,11 +6,14 @@
 #include <linux/fs.h>
 #include <poll.h>
 #include <sched.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <limits.h>
 
 #ifndef F_DUPFD_QUERY
@@ -475,7 +478,51 @@ static void secret_memory(void)
     CHECK_EQ(q[5000], 1);
 }
 
+static int kind(const char *what)
+{
+    sigset_t s;
+    sigemptyset(&s);
+    switch (what[0]) {
+    case 'e':
+        return OK(eventfd(0, 0));
+    case 's':
+        return OK(signalfd(-1, &s, 0));
+    case 't':
+        return OK(timerfd_create(CLOCK_MONOTONIC, 0));
+    case 'p':
+        return OK(epoll_create1(0));
+    default:
+        return OK(open(what, O_RDWR));
+    }
+}
+
+/* What the flags and general ioctls mean to files without a name, and to devices. */
+static void odd_files(void)
+{
+    static const char *const names[] = {"e", "s", "t", "p"};
+    int on = 1, n;
+    for (int i = 0; i < 4; i++) {
+        int fd = kind(names[i]);
+        CHECK_RET(ioctl(fd, FIOASYNC, &on), -ENOTTY);
+        CHECK_RET(fcntl(fd, F_SETFL, O_ASYNC), 0);
+        CHECK_RET(fcntl(fd, F_GETFL) & O_ASYNC, 0);
+        CHECK_RET(fcntl(fd, F_SETFL, O_DIRECT), -EINVAL);
+        CHECK_RET(ioctl(fd, FIGETBSZ, &n), 0);
+        CHECK_RET(ioctl(fd, FIONREAD, &n), i == 3 ? -EINVAL : -ENOTTY);
+        CHECK_RET(fsync(fd), -EINVAL);
+        OK(close(fd));
+    }
+    int rnd = kind("/dev/urandom"), proc = OK(open("/proc/self/stat", O_RDONLY));
+    CHECK_RET(ioctl(rnd, FIONREAD, &n), -EINVAL);
+    CHECK_RET(fcntl(rnd, F_SETFL, O_DIRECT), -EINVAL);
+    CHECK_RET(fsync(proc), -EINVAL);
+    CHECK_RET(fsync(OK(open("/proc/self", O_RDONLY))), -EINVAL);
+    CHECK_RET(fsync(OK(open(".", O_RDONLY))), 0);
+    CHECK_RET(fcntl(file(), F_SETFL, O_DIRECT), 0);
+    CHECK_RET(fcntl(OK(memfd_create("m", 0)), F_SETFL, O_DIRECT), -EINVAL);
+}
+
 GUEST_MAIN(C(dup_errors), C(limits), C(closing_ranges), C(unsharing_closes_for_oneself),
            C(flags_of_descriptors), C(owners), C(signal_driven), C(queries), C(pipe_sizes),
            C(pipe_sysctls), C(pipe_arguments), C(ioctls), C(seals), C(memory_files),
-           C(secret_memory))
+           C(secret_memory), C(odd_files))

@@ -349,5 +349,30 @@ static void cached_pages(void)
     CHECK_EQ(c.cache, 1);
 }
 
+/* ---- what kinds of files allow ---- */
+
+static void kinds_that_splice(void)
+{
+    int in = file("in", "0123456789", O_RDONLY), out = file("out", "", O_RDWR), p[2], sv[2];
+    int nul = OK(open("/dev/null", O_RDWR)), full = OK(open("/dev/full", O_RDWR));
+    int ev = OK(eventfd(1, EFD_NONBLOCK));
+    OK(pipe2(p, O_NONBLOCK));
+    OK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, sv));
+    CHECK_RET(sendfile(out, nul, NULL, 5), -EINVAL);
+    CHECK_RET(sendfile(full, in, NULL, 5), -EINVAL);
+    CHECK_RET(sendfile(ev, in, NULL, 8), -EINVAL);
+    CHECK_RET(sendfile(out, full, NULL, 5), 5);
+    CHECK_RET(sendfile(p[1], sv[0], NULL, 5), -EAGAIN);
+    OK(write(sv[1], "hello", 5));
+    CHECK_RET(sendfile(out, sv[0], NULL, 5), -EINVAL);
+    CHECK_RET(sendfile(p[1], sv[0], NULL, 5), 5);
+    CHECK_RET(splice(p[0], NULL, full, NULL, 5, 0), -EINVAL);
+    CHECK_RET(splice(p[0], NULL, ev, NULL, 5, 0), -EINVAL);
+    CHECK_RET(splice(ev, NULL, p[1], NULL, 8, 0), -EINVAL);
+    CHECK_RET(splice(nul, NULL, p[1], NULL, 8, 0), -EINVAL);
+    CHECK_RET(splice(p[0], NULL, nul, NULL, 5, 0), 5);
+}
+
 GUEST_MAIN(C(sendfile_errors), C(sendfile_full_pipe), C(splice_errors), C(tee_errors),
-           C(vmsplice_errors), C(copy_range_errors), C(sync_errors), C(advice), C(cached_pages))
+           C(vmsplice_errors), C(copy_range_errors), C(sync_errors), C(advice), C(cached_pages),
+           C(kinds_that_splice))

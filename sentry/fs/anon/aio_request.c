@@ -208,7 +208,7 @@ static int submit_sync(struct aio_ctx *c, struct file *f, const struct iocb *io,
 {
     if (io->aio_buf || io->aio_offset || io->aio_nbytes || io->aio_rw_flags)
         return -EINVAL;
-    if (!f->ops->fsync && !S_ISREG(f->inode->mode) && !S_ISDIR(f->inode->mode))
+    if (!f->ops->fsync && !S_ISDIR(f->inode->mode))
         return -EINVAL;
     bool data_only = io->aio_lio_opcode == IOCB_CMD_FDSYNC;
     aio_complete(c, d, f->ops->fsync ? f->ops->fsync(f, data_only) : 0);

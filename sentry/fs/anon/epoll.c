@@ -42,6 +42,7 @@ struct epoll {
     struct waitq wq;        /* LR_EPOLL_WAITQ */
     struct file *file;      /* const; borrowed: owns us */
     uint32_t uid;           /* const; whose watches the items are */
+    uint64_t params;        /* atomic; EPIOCSPARAMS; kept and told back */
 };
 
 struct epitem {
@@ -436,6 +437,43 @@ static unsigned epoll_poll(struct file *f)
     return found ? POLLIN | POLLRDNORM : 0;
 }
 
+/* Busy polling is a matter of network devices, of which there are none to poll. */
+#define EPIOCSPARAMS_K 0x40088a01u
+#define EPIOCGPARAMS_K 0x80088a02u
+#define NAPI_BUDGET    64
+
+struct epoll_params_abi {
+    uint32_t busy_poll_usecs;
+    uint16_t busy_poll_budget;
+    uint8_t prefer_busy_poll, pad;
+};
+
+static int64_t epoll_params_set(struct epoll *ep, struct task *t, uint64_t arg)
+{
+    struct epoll_params_abi a;
+    if (uaccess_read_obj(t->mm, &a, uaddr(arg)))
+        return -EFAULT;
+    if (a.pad || a.busy_poll_usecs > INT32_MAX || a.prefer_busy_poll > 1)
+        return -EINVAL;
+    if (a.busy_poll_budget > NAPI_BUDGET && !cred_has_cap(t->cred, CAP_NET_ADMIN))
+        return -EPERM;
+    uint64_t packed;
+    memcpy(&packed, &a, sizeof(packed));
+    __atomic_store_n(&ep->params, packed, __ATOMIC_RELAXED);
+    return 0;
+}
+
+static int64_t epoll_ioctl(struct file *f, struct task *t, unsigned cmd, uint64_t arg)
+{
+    struct epoll *ep = f->priv;
+    if (cmd == EPIOCSPARAMS_K)
+        return epoll_params_set(ep, t, arg);
+    if (cmd != EPIOCGPARAMS_K)
+        return -EINVAL;
+    uint64_t packed = __atomic_load_n(&ep->params, __ATOMIC_RELAXED);
+    return uaccess_write_obj(t->mm, uaddr(arg), &packed);
+}
+
 static struct waitq *epoll_waitq(struct file *f)
 {
     struct epoll *ep = f->priv;
@@ -510,11 +548,13 @@ static int epoll_fdname(struct file *f, char *buf, size_t size)
 static const struct file_ops g_epoll_ops = {
     .poll = epoll_poll,
     .waitq = epoll_waitq,
+    .ioctl = epoll_ioctl,
     .release = epoll_release,
     .fdinfo = epoll_fdinfo,
     .fdname = epoll_fdname,
     .lseek = vfs_lseek_noop,
     .stream = true,
+    .no_fasync = true,
 };
 
 int epoll_new(unsigned flags, struct file **out)

@@ -24,6 +24,12 @@ static uint64_t count_load(struct eventfd *e)
     return __atomic_load_n(&e->count, __ATOMIC_ACQUIRE);
 }
 
+/* What may still be added; nothing to a counter that has overflowed. */
+static uint64_t room_for(uint64_t count)
+{
+    return count == UINT64_MAX ? 0 : UINT64_MAX - 1 - count;
+}
+
 /* What a read gets: 0 = nothing there. */
 static uint64_t eventfd_take(struct eventfd *e)
 {
@@ -36,7 +42,7 @@ static uint64_t eventfd_take(struct eventfd *e)
 static bool eventfd_give(struct eventfd *e, uint64_t n)
 {
     LOCK_GUARD(&e->lock);
-    if (n > UINT64_MAX - 1 - e->count)
+    if (n > room_for(e->count))
         return false;
     __atomic_store_n(&e->count, e->count + n, __ATOMIC_RELEASE);
     return true;
@@ -75,7 +81,7 @@ static int64_t efd_write(struct file *f, struct uio *u, int64_t pos)
         if (file_nonblock(f, u) || !t)
             return -EAGAIN;
         int r =
-            wait_event_mask(t, &e->wq, POLLOUT, DEADLINE_NONE, n <= UINT64_MAX - 1 - count_load(e));
+            wait_event_mask(t, &e->wq, POLLOUT, DEADLINE_NONE, n <= room_for(count_load(e)));
         if (r)
             return r;
     }
@@ -88,8 +94,13 @@ int eventfd_signal(struct file *f, uint64_t n)
     if (f->ops != &g_eventfd_ops)
         return -EINVAL;
     struct eventfd *e = f->priv;
-    if (!eventfd_give(e, n))
-        return -EAGAIN;
+    if (!n)
+        return 0;
+    if (!eventfd_give(e, n)) { /* nobody can be made to wait: it is full for good, and says so */
+        lock_acquire(&e->lock);
+        __atomic_store_n(&e->count, UINT64_MAX, __ATOMIC_RELEASE);
+        lock_release(&e->lock);
+    }
     waitq_wake(&e->wq, POLLIN | POLLRDNORM);
     return 0;
 }
@@ -97,7 +108,8 @@ int eventfd_signal(struct file *f, uint64_t n)
 static unsigned eventfd_poll(struct file *f)
 {
     uint64_t n = count_load(f->priv);
-    return (n ? POLLIN : 0) | (n < UINT64_MAX - 1 ? POLLOUT : 0);
+    return (n ? POLLIN : 0) | (n < UINT64_MAX - 1 ? POLLOUT : 0) |
+           (n == UINT64_MAX ? POLLERR : 0);
 }
 
 static struct waitq *eventfd_waitq(struct file *f)
@@ -132,7 +144,10 @@ static const struct file_ops g_eventfd_ops = {
     .fdinfo = eventfd_fdinfo,
     .fdname = eventfd_fdname,
     .lseek = vfs_lseek_noop,
+    .no_splice_read = true,
+    .no_splice_write = true,
     .stream = true,
+    .no_fasync = true,
     .nowait = true,
 };
 

@@ -395,6 +395,8 @@ static const struct file_ops g_inotify_ops = {
     .fdinfo = inotify_fdinfo,
     .fdname = inotify_fdname,
     .lseek = vfs_lseek_noop,
+    .no_splice_read = true,
+    .no_splice_write = true,
     .stream = true,
     .nowait = true,
 };

@@ -170,7 +170,10 @@ static const struct file_ops g_signalfd_ops = {
     .fdinfo = signalfd_fdinfo,
     .fdname = signalfd_fdname,
     .lseek = vfs_lseek_noop,
+    .no_splice_read = true,
+    .no_splice_write = true,
     .stream = true,
+    .no_fasync = true,
     .nowait = true,
 };
 

@@ -283,7 +283,10 @@ static const struct file_ops g_timerfd_ops = {
     .fdinfo = timerfd_fdinfo,
     .fdname = timerfd_fdname,
     .lseek = vfs_lseek_noop,
+    .no_splice_read = true,
+    .no_splice_write = true,
     .stream = true,
+    .no_fasync = true,
     .nowait = true,
 };
 

@@ -103,7 +103,7 @@ static int64_t random_ioctl(struct file *f, struct task *t, unsigned cmd, uint64
     case RNDRESEEDCRNG:
         return cred_has_cap(t->cred, CAP_SYS_ADMIN) ? 0 : -EPERM;
     default:
-        return -ENOTTY;
+        return -EINVAL;
     }
 }
 
@@ -122,13 +122,16 @@ static int null_fdname(struct file *f, char *buf, size_t size)
 
 /* No .stream on any of these: pread and lseek are allowed, and answer the same. */
 static const struct file_ops g_null_ops = {
-    .read = null_read, .write = null_write, .lseek = null_lseek, .fdname = null_fdname};
+    .read = null_read, .write = null_write, .lseek = null_lseek, .fdname = null_fdname,
+    .nowait = true, .no_splice_read = true};
 static const struct file_ops g_zero_ops = {
-    .read = zero_read, .write = null_write, .lseek = null_lseek, .mmap = zero_mmap};
+    .read = zero_read, .write = null_write, .lseek = null_lseek, .mmap = zero_mmap,
+    .nowait = true};
 static const struct file_ops g_full_ops = {
-    .read = zero_read, .write = full_write, .lseek = null_lseek};
+    .read = zero_read, .write = full_write, .lseek = null_lseek, .no_splice_write = true};
 static const struct file_ops g_random_ops = {
-    .read = random_read, .write = random_write, .lseek = null_lseek, .ioctl = random_ioctl};
+    .read = random_read, .write = random_write, .lseek = null_lseek, .ioctl = random_ioctl,
+    .nowait = true};
 static const struct file_ops g_kmsg_ops = {
     .read = kmsg_read, .write = null_write, .lseek = null_lseek};
 

@@ -430,6 +430,7 @@ const struct file_ops g_goferfs_file_ops = {
     .read = read_op,
     .write = write_op,
     .lseek = lseek_op,
+    .nowait = true,
     .mmap = mmap_op,
     .fsync = fsync_op,
     .fallocate = fallocate_op,

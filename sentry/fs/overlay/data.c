@@ -213,6 +213,7 @@ const struct file_ops g_ov_file_file_ops = {
     .read = read_op,
     .write = write_op,
     .lseek = lseek_op,
+    .nowait = true,
     .mmap = mmap_op,
     .fsync = fsync_op,
     .fallocate = fallocate_op,
