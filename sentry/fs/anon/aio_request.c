@@ -46,13 +46,35 @@ static bool poll_claim(struct aio_poll *p)
     return ours;
 }
 
-/* Consumes the list's reference, which the caller has claimed. */
-static void poll_finish(struct aio_poll *p, int64_t res)
+/* From here on anyone may claim it: the waiter stands on its queue already. */
+static int poll_list(struct aio_poll *p)
+{
+    LOCK_GUARD(&p->ctx->lock);
+    if (p->ctx->dead)
+        return -EINVAL; /* nobody would come to cancel it */
+    list_push_back(&p->ctx->polls, &p->node);
+    return 0;
+}
+
+static void poll_unwatch(struct aio_poll *p)
 {
     waitq_remove(p->file->ops->waitq(p->file), &p->waiter);
     if (work_cancel(&p->work))
         poll_put(p);
+}
+
+/* Consumes the list's reference: of a request that the caller has claimed, or that the list would
+ * not have. */
+static void poll_finish(struct aio_poll *p, int64_t res)
+{
+    poll_unwatch(p);
     aio_complete(p->ctx, &p->done, res);
+    poll_put(p);
+}
+
+static void poll_unlisted(struct aio_poll *p)
+{
+    poll_unwatch(p);
     poll_put(p);
 }
 
@@ -112,15 +134,15 @@ static int submit_poll(struct aio_ctx *c, struct file *f, const struct iocb *io,
     if (!p)
         return -ENOMEM;
     ref_get(&p->ref); /* ours, while we look */
-    lock_acquire(&c->lock);
-    list_push_back(&c->polls, &p->node);
-    lock_release(&c->lock);
     waitq_add(f->ops->waitq(f), &p->waiter);
-    unsigned got = poll_look(p);
-    if (got && poll_claim(p))
+    int r = poll_list(p);
+    unsigned got = r ? 0 : poll_look(p);
+    if (r)
+        poll_unlisted(p);
+    else if (got && poll_claim(p))
         poll_finish(p, got);
     poll_put(p);
-    return 0;
+    return r;
 }
 
 static struct aio_poll *claim_first(struct aio_ctx *c)
