@@ -49,7 +49,7 @@ static void timerfd_fire(struct timer *timer)
     struct timerfd *tf = container_of(timer, struct timerfd, timer);
     lock_acquire(&tf->lock);
     /* A settime that raced with us has moved the deadline. */
-    bool due = tf->deadline <= time_now();
+    bool due = !tf->fired && tf->deadline <= time_now();
     if (due) {
         ticks_store(tf, tf->ticks + 1);
         tf->fired = true;
@@ -105,9 +105,19 @@ static bool timerfd_canceled_locked(struct timerfd *tf)
 
 #define TICKS_CANCELED UINT64_MAX
 
+/* The time has come, whether or not the timer thread has been here yet. */
+static void timerfd_notice_locked(struct timerfd *tf)
+{
+    if (tf->fired || tf->deadline > time_now())
+        return;
+    ticks_store(tf, tf->ticks + 1);
+    tf->fired = true;
+}
+
 static uint64_t timerfd_take(struct timerfd *tf)
 {
     LOCK_GUARD(&tf->lock);
+    timerfd_notice_locked(tf);
     if (!tf->ticks)
         return 0;
     if (timerfd_canceled_locked(tf)) {
