@@ -53,6 +53,8 @@ void file_get(struct file *f)
 
 static void file_destroy(struct file *f)
 {
+    if (f->mode & FMODE_DETACHED)
+        mount_ns_put(f->priv);
     if (f->inode && f->inode->locks && !(f->mode & FMODE_PATH))
         locks_release_owner(f, f);
     if (f->inode && f->inode->leases && !(f->mode & FMODE_PATH))

@@ -122,7 +122,7 @@ int fs_context_for(struct superblock *sb, struct fs_context **out)
         return r == -ENODEV ? -EOPNOTSUPP : r;
     superblock_hold(sb);
     (*out)->sb = sb;
-    (*out)->reconfigure = true;
+    (*out)->phase = FS_CONTEXT_RECONFIGURE;
     (*out)->sb_flags = __atomic_load_n(&sb->read_only, __ATOMIC_RELAXED) ? MS_RDONLY : 0;
     return 0;
 }

@@ -290,8 +290,18 @@ static int move_locked(struct mount *m, const struct path *to, struct list *doom
     } else {
         from_ns->root = NULL;
     }
-    mount_graft_locked(m, to);
-    mount_put_quiet(m); /* graft took a second tree reference */
+    mount_tuck_locked(m, to); /* nothing stands there, but for MOVE_MOUNT_BENEATH */
+    mount_put_quiet(m); /* tuck took a second tree reference */
+    return 0;
+}
+
+/* Where the mount at *at itself is mounted. */
+static int beneath_locked(struct task *t, struct path *at)
+{
+    struct mount *top = at->mnt;
+    if (!mount_is_root_of(at) || !top->parent || top->ns != t->mount_ns || top->locked)
+        return -EINVAL;
+    *at = (struct path){top->parent, top->mountpoint};
     return 0;
 }
 
@@ -300,7 +310,7 @@ int mount_move(struct task *t, const struct path *from, const struct path *to, b
     struct list doomed = LIST_INIT(doomed);
     struct path old_links = {NULL, NULL}, place = *to;
     lock_acquire(&g_mount_lock);
-    int r = beneath ? -EINVAL : place_locked(t, &place);
+    int r = beneath ? beneath_locked(t, &place) : place_locked(t, &place);
     if (!r)
         r = move_check_locked(t, from, &place);
     if (!r)

@@ -105,7 +105,7 @@ int prop_inherit_locked(struct mount *copy, struct mount *of, enum mount_copy_mo
     return 0;
 }
 
-static struct mount *mount_tree_next(struct mount *m, struct mount *root)
+struct mount *mount_tree_next(struct mount *m, struct mount *root)
 {
     if (!list_empty(&m->children))
         return list_first(&m->children, struct mount, sibling);

@@ -387,6 +387,24 @@ int mount_do(struct task *t, const char *source, const char *target, const char 
              uint64_t flags, const char *data);
 int mount_umount(struct task *t, const char *target, int flags);
 int mount_pivot_root(struct task *t, const char *new_root, const char *put_old);
+/* mount_api.c: the calls that came after mount(2); the caller may mount. */
+int mount_open_tree(struct task *t, const struct path *p, bool clone, bool recursive,
+                    struct file **out);
+int mount_move(struct task *t, const struct path *from, const struct path *to, bool beneath);
+int mount_set_group(struct task *t, const struct path *from, const struct path *to);
+int fscontext_open(struct task *t, const char *type, struct file **out);
+int fscontext_pick(struct task *t, const struct path *p, struct file **out);
+bool fscontext_is(const struct file *f);
+/* cmd FSCONFIG_*; key and value as it needs them. The last three want a context's file. */
+int fscontext_config(struct task *t, struct file *f, unsigned cmd, const char *key,
+                     const char *value);
+int fscontext_mount(struct task *t, struct file *f, unsigned flags, struct file **out);
+struct mount_change {
+    unsigned set, clear, propagation; /* MS_* */
+};
+unsigned mount_attr_flags(uint64_t attr); /* MOUNT_ATTR_* but for atime, as MS_* */
+int mount_attr_change(struct task *t, const struct path *p, bool recursive,
+                      const struct mount_change *c);
 /* Every mount of ns, for /proc/PID/{mounts,mountinfo}: calls fn in tree order under LR_MOUNT. */
 void mount_for_each(struct mount_ns *ns, void (*fn)(struct mount *m, void *arg), void *arg);
 /* Filesystem types by name for mount(2). */
@@ -568,6 +586,7 @@ enum {
     FMODE_EXEC = 8,
     FMODE_NONOTIFY = 16,
     FMODE_CREATED = 32,
+    FMODE_DETACHED = 64, /* priv is a mount namespace, counted, of its own: mount_api.c */
 };
 
 void file_get(struct file *f);

@@ -105,13 +105,21 @@ int mount_bind_copy_locked(struct task *t, const struct path *from, bool recursi
 bool mount_flags_allowed_locked(const struct mount *m, unsigned next);
 int mount_flags_set_locked(struct mount *m, unsigned next);
 int mount_propagation_locked(struct mount *m, unsigned type, bool recursive);
-int mount_move(struct task *t, const struct path *from, const struct path *to, bool beneath);
+struct mount *mount_tree_next(struct mount *m, struct mount *root); /* NULL at the end */
 
 /* ---- fs_types.c: a filesystem on its way to a mount ----------------------------------------- */
 struct fs_context {
     const struct fs_type *type; /* const */
     struct superblock *sb;      /* held as a mount does; NULL until created */
-    bool reconfigure;           /* const; of what is mounted already */
+    enum {
+        FS_CONTEXT_PARAMS,
+        FS_CONTEXT_CREATED,
+        FS_CONTEXT_MOUNTED,
+        FS_CONTEXT_RECONFIGURE,
+        FS_CONTEXT_FAILED,
+    } phase;
+    struct lock lock;  /* LR_FILE_POS; of a descriptor's: guards all of this */
+    char message[128]; /* for read(2) */
     unsigned sb_flags;          /* MS_* of the superblock */
     char *source, *options;     /* owned; options: "a=1,b", checked names */
 };
