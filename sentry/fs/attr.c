@@ -20,7 +20,7 @@ int vfs_stat(const struct path *p, struct kstat *out)
 
 static int chown_check(struct inode *i, const struct iattr *a, const struct cred *c)
 {
-    if (cred_has_cap(c, CAP_CHOWN))
+    if (inode_capable(i, c, CAP_CHOWN))
         return 0;
     if ((a->valid & IATTR_UID) && (c->fsuid != i->uid || a->uid != i->uid))
         return -EPERM;
@@ -42,7 +42,7 @@ uint32_t inode_setid_kill(const struct inode *i, const struct cred *c)
 {
     uint32_t kill = i->mode & S_ISUID;
     if ((i->mode & S_ISGID) && ((i->mode & S_IXGRP) || (!cred_in_group(c, i->gid) &&
-                                                        !cred_has_cap(c, CAP_FSETID))))
+                                                        !inode_capable(i, c, CAP_FSETID))))
         kill |= S_ISGID;
     return kill;
 }
@@ -65,7 +65,7 @@ static int chmod_check(struct inode *i, struct iattr *a, const struct cred *c)
     if (!inode_owner_or_capable(i, c))
         return -EPERM;
     uint32_t gid = a->valid & IATTR_GID ? a->gid : i->gid;
-    if ((a->mode & S_ISGID) && !cred_in_group(c, gid) && !cred_has_cap(c, CAP_FSETID))
+    if ((a->mode & S_ISGID) && !cred_in_group(c, gid) && !inode_capable(i, c, CAP_FSETID))
         a->mode &= ~S_ISGID;
     return 0;
 }
@@ -182,7 +182,7 @@ int vfs_truncate(struct task *t, const struct path *p, struct inode *i, struct f
     time_stamp(&a.mtime);
     lock_acquire(&i->lock);
     uint32_t setid = i->mode & (S_ISUID | S_ISGID);
-    if (setid && t && !cred_has_cap(t->cred, CAP_FSETID)) {
+    if (setid && t && !inode_capable(i, t->cred, CAP_FSETID)) {
         a.valid |= IATTR_MODE;
         a.mode = i->mode & 07777 & ~inode_setid_kill(i, t->cred);
     }

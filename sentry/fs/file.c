@@ -324,7 +324,7 @@ static int write_check(struct file *f, const struct uio *u)
 /* Writing takes set-id bits away, lest a writable set-id program be replaced. */
 static void kill_setid(struct task *t, struct inode *i)
 {
-    if (!t || cred_has_cap(t->cred, CAP_FSETID))
+    if (!t || inode_capable(i, t->cred, CAP_FSETID))
         return;
     uint32_t kill = inode_setid_kill(i, t->cred);
     if (!kill)

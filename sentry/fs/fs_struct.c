@@ -80,3 +80,18 @@ void fs_struct_set_root(struct fs_struct *fs, const struct path *consumed)
 {
     swap_in(fs, &fs->root, consumed);
 }
+
+bool fs_task_is_chrooted(struct task *t)
+{
+    struct path root, top;
+    fs_struct_root(t->fs, &root);
+    lock_acquire(&g_mount_lock);
+    lock_acquire(&g_dcache_lock);
+    top = (struct path){t->mount_ns->root, t->mount_ns->root->root};
+    mount_follow_down_locked(&top);
+    lock_release(&g_dcache_lock);
+    bool same = root.mnt == top.mnt && root.dentry == top.dentry;
+    lock_release(&g_mount_lock);
+    path_put(&root);
+    return !same;
+}

@@ -93,16 +93,21 @@ void inode_put(struct inode *i)
 
 /* ---- permissions ---- */
 
+bool inode_capable(const struct inode *i, const struct cred *c, int cap)
+{
+    return cred_capable_here(c, cap) && ids_mapped(c->user_ns, i->uid, i->gid);
+}
+
 static int permission_by_caps(struct inode *i, unsigned mask, const struct cred *c)
 {
     if (S_ISDIR(i->mode)) {
-        if (!(mask & W_OK) && cred_has_cap(c, CAP_DAC_READ_SEARCH))
+        if (!(mask & W_OK) && inode_capable(i, c, CAP_DAC_READ_SEARCH))
             return 0;
-        return cred_has_cap(c, CAP_DAC_OVERRIDE) ? 0 : -EACCES;
+        return inode_capable(i, c, CAP_DAC_OVERRIDE) ? 0 : -EACCES;
     }
-    if (mask == R_OK && cred_has_cap(c, CAP_DAC_READ_SEARCH))
+    if (mask == R_OK && inode_capable(i, c, CAP_DAC_READ_SEARCH))
         return 0;
-    if (((mask & X_OK) && !(i->mode & 0111)) || !cred_has_cap(c, CAP_DAC_OVERRIDE))
+    if (((mask & X_OK) && !(i->mode & 0111)) || !inode_capable(i, c, CAP_DAC_OVERRIDE))
         return -EACCES;
     return 0;
 }
@@ -140,7 +145,7 @@ int inode_permission(struct inode *i, unsigned mask, const struct cred *c)
 
 bool inode_owner_or_capable(struct inode *i, const struct cred *c)
 {
-    return c->fsuid == i->uid || cred_has_cap(c, CAP_FOWNER);
+    return c->fsuid == i->uid || inode_capable(i, c, CAP_FOWNER);
 }
 
 int inode_keep(struct inode *i)
@@ -159,7 +164,7 @@ void inode_init_owner(struct inode *dir, const struct cred *c, uint32_t *mode, u
     if (S_ISDIR(*mode))
         *mode |= S_ISGID;
     else if ((*mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) && c &&
-             !cred_in_group(c, *gid) && !cred_has_cap(c, CAP_FSETID))
+             !cred_in_group(c, *gid) && !inode_capable(dir, c, CAP_FSETID))
         *mode &= ~S_ISGID;
 }
 

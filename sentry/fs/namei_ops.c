@@ -26,7 +26,7 @@ static int may_create(struct walk *w, struct inode *dir)
 static bool sticky_forbids(struct inode *dir, struct inode *victim, const struct cred *c)
 {
     return (dir->mode & S_ISVTX) && c->fsuid != victim->uid && c->fsuid != dir->uid &&
-           !cred_has_cap(c, CAP_FOWNER);
+           !inode_capable(victim, c, CAP_FOWNER);
 }
 
 static int may_delete(struct walk *w, struct inode *dir, struct dentry *d, bool want_dir)

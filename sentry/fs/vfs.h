@@ -237,6 +237,8 @@ int inode_setattr_simple(struct inode *i, const struct iattr *a);
 /* Owner and mode of something made in dir by c: fs ids, the set-group-id rule. */
 void inode_init_owner(struct inode *dir, const struct cred *c, uint32_t *mode, uint32_t *uid,
                       uint32_t *gid);
+/* A capability counts for inodes whose owners the caller's user namespace knows. */
+bool inode_capable(const struct inode *i, const struct cred *c, int cap);
 bool inode_owner_or_capable(struct inode *i, const struct cred *c); /* owner, or CAP_FOWNER */
 static inline bool inode_has_flags(const struct inode *i, uint32_t fs_flags /* FS_*_FL */)
 {
@@ -667,6 +669,7 @@ int fs_struct_new(const struct path *root, const struct path *cwd, uint32_t umas
 int fs_struct_copy(struct fs_struct *src, struct fs_struct **out);
 void fs_struct_get(struct fs_struct *fs);
 void fs_struct_put(struct fs_struct *fs);
+bool fs_task_is_chrooted(struct task *t); /* its root is not its mount namespace's */
 bool fs_struct_is_shared(struct fs_struct *fs); /* with another task, by CLONE_FS */
 void fs_struct_set_cwd(struct fs_struct *fs, const struct path *consumed);
 void fs_struct_set_root(struct fs_struct *fs, const struct path *consumed);

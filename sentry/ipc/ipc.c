@@ -205,7 +205,7 @@ int ipc_access(struct task *t, const struct ipc_object *o, unsigned want)
         granted >>= 6;
     else if (cred_in_group(c, o->gid) || cred_in_group(c, o->cgid))
         granted >>= 3;
-    if ((want & ~granted & 7) && !cred_has_cap(c, CAP_IPC_OWNER))
+    if ((want & ~granted & 7) && !cred_capable(c, ipc_ns_current()->ns.owner, CAP_IPC_OWNER))
         return -EACCES;
     return 0;
 }
@@ -213,7 +213,8 @@ int ipc_access(struct task *t, const struct ipc_object *o, unsigned want)
 int ipc_owner(struct task *t, const struct ipc_object *o)
 {
     const struct cred *c = t->cred;
-    if (c->euid == o->uid || c->euid == o->cuid || cred_has_cap(c, CAP_SYS_ADMIN))
+    if (c->euid == o->uid || c->euid == o->cuid ||
+        cred_capable(c, ipc_ns_current()->ns.owner, CAP_SYS_ADMIN))
         return 0;
     return -EPERM;
 }
@@ -240,11 +241,12 @@ void ipc_remove_locked(struct ipc_table *tb, struct ipc_object *o)
 
 void ipc_perm_fill(const struct ipc_object *o, struct ipc64_perm *out)
 {
+    const struct user_ns *ns = task_current()->cred->user_ns;
     *out = (struct ipc64_perm){.key = o->key,
-                               .uid = o->uid,
-                               .gid = o->gid,
-                               .cuid = o->cuid,
-                               .cgid = o->cgid,
+                               .uid = uid_to(ns, o->uid),
+                               .gid = gid_to(ns, o->gid),
+                               .cuid = uid_to(ns, o->cuid),
+                               .cgid = gid_to(ns, o->cgid),
                                .mode = o->mode,
                                .seq = o->seq};
 }
@@ -254,10 +256,11 @@ int ipc_perm_set_locked(struct task *t, struct ipc_object *o, const struct ipc64
     int err = ipc_owner(t, o);
     if (err)
         return err;
-    if (in->uid == UINT32_MAX || in->gid == UINT32_MAX)
+    uint32_t uid = uid_from(t->cred->user_ns, in->uid), gid = gid_from(t->cred->user_ns, in->gid);
+    if (uid == UINT32_MAX || gid == UINT32_MAX)
         return -EINVAL;
-    o->uid = in->uid;
-    o->gid = in->gid;
+    o->uid = uid;
+    o->gid = gid;
     o->mode = (o->mode & ~0777u) | (in->mode & 0777);
     return 0;
 }

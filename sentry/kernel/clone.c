@@ -85,7 +85,7 @@ static int clone_check_flags(struct task *t, const struct clone_call *c)
     if ((f & CLONE_PARENT) && (t->process == g_kernel.init || t->process->vpid == 1))
         return -EINVAL;
     if ((f & NAMESPACES & ~CLONE_NEWUSER) && !(f & CLONE_NEWUSER) &&
-        !cred_has_cap(t->cred, CAP_SYS_ADMIN))
+        !cred_capable_here(t->cred, CAP_SYS_ADMIN))
         return -EPERM;
     if (f & CLONE_NEWTIME)
         return -EINVAL; /* as a kernel built without them */

@@ -142,10 +142,11 @@ int cred_may_ptrace(struct task *t, struct task *target)
     const struct cred *c = t->cred;
     bool same = c->uid == tc->uid && c->uid == tc->euid && c->uid == tc->suid &&
                 c->gid == tc->gid && c->gid == tc->egid && c->gid == tc->sgid;
-    bool caps = !(tc->cap_permitted & ~c->cap_permitted);
+    bool over = cred_capable(c, tc->user_ns, CAP_SYS_PTRACE);
+    bool caps = c->user_ns == tc->user_ns && !(tc->cap_permitted & ~c->cap_permitted);
     bool dumpable = __atomic_load_n(&target->process->dumpable, __ATOMIC_RELAXED);
     cred_put(tc);
-    if (cred_has_cap(c, CAP_SYS_PTRACE))
+    if (over)
         return 0;
     return same && caps && dumpable ? 0 : -EPERM;
 }
@@ -156,8 +157,9 @@ int cred_may_ptrace(struct task *t, struct task *target)
 /* User ids changed from old to c by set*uid. */
 static void cred_fix_caps(const struct cred *old, struct cred *c)
 {
-    bool had_root = !old->uid || !old->euid || !old->suid;
-    bool has_root = !c->uid || !c->euid || !c->suid;
+    uint32_t root = uid_from(c->user_ns, 0);
+    bool had_root = old->uid == root || old->euid == root || old->suid == root;
+    bool has_root = c->uid == root || c->euid == root || c->suid == root;
     if (c->securebits & SECBIT_NO_SETUID_FIXUP)
         return;
     if (had_root && !has_root) {
@@ -165,9 +167,9 @@ static void cred_fix_caps(const struct cred *old, struct cred *c)
             c->cap_permitted = c->cap_effective = 0;
         c->cap_ambient = 0;
     }
-    if (!old->euid && c->euid)
+    if (old->euid == root && c->euid != root)
         c->cap_effective = 0;
-    if (old->euid && !c->euid)
+    if (old->euid != root && c->euid == root)
         c->cap_effective = c->cap_permitted;
 }
 
@@ -180,9 +182,10 @@ static void cred_fix_fs_caps(const struct cred *old, struct cred *c)
 {
     if (c->securebits & SECBIT_NO_SETUID_FIXUP)
         return;
-    if (!old->fsuid && c->fsuid)
+    uint32_t root = uid_from(c->user_ns, 0);
+    if (old->fsuid == root && c->fsuid != root)
         c->cap_effective &= ~CAPS_FS;
-    if (old->fsuid && !c->fsuid)
+    if (old->fsuid != root && c->fsuid == root)
         c->cap_effective |= c->cap_permitted & CAPS_FS;
 }
 
@@ -196,10 +199,12 @@ int cred_exec_caps(const struct cred *old, struct cred *c, const struct file_cap
     if (effective && (fc->permitted & ~permitted))
         return -EPERM;
     /* A program that is set-user-id root *and* has capabilities gets but those. */
-    bool root = !noroot && (c->euid == 0 || c->uid == 0) && !(fc && c->uid != 0 && c->euid == 0);
+    uint32_t zero = uid_from(c->user_ns, 0);
+    bool root = !noroot && (c->euid == zero || c->uid == zero) &&
+                !(fc && c->uid != zero && c->euid == zero);
     if (root) {
         permitted = c->cap_bounding | c->cap_inheritable;
-        effective |= c->euid == 0;
+        effective |= c->euid == zero;
     }
     if (setid || fc)
         c->cap_ambient = 0;
@@ -229,7 +234,7 @@ static int cred_swap_uids(struct task *t, struct cred *c)
 int cred_setuid(struct task *t, uint32_t uid)
 {
     const struct cred *o = t->cred;
-    bool priv = cred_has_cap(o, CAP_SETUID);
+    bool priv = cred_capable_here(o, CAP_SETUID);
     if (uid == KEEP)
         return -EINVAL;
     if (!priv && uid != o->uid && uid != o->suid)
@@ -247,7 +252,7 @@ int cred_setuid(struct task *t, uint32_t uid)
 int cred_setreuid(struct task *t, uint32_t ruid, uint32_t euid)
 {
     const struct cred *o = t->cred;
-    bool priv = cred_has_cap(o, CAP_SETUID);
+    bool priv = cred_capable_here(o, CAP_SETUID);
     if (!priv && ruid != KEEP && ruid != o->uid && ruid != o->euid)
         return -EPERM;
     if (!priv && euid != KEEP && euid != o->uid && euid != o->euid && euid != o->suid)
@@ -276,7 +281,7 @@ int cred_setresuid(struct task *t, uint32_t ruid, uint32_t euid, uint32_t suid)
     const struct cred *o = t->cred;
     bool ok = id_among(ruid, o->uid, o->euid, o->suid) &&
               id_among(euid, o->uid, o->euid, o->suid) && id_among(suid, o->uid, o->euid, o->suid);
-    if (!ok && !cred_has_cap(o, CAP_SETUID))
+    if (!ok && !cred_capable_here(o, CAP_SETUID))
         return -EPERM;
     struct cred *c = cred_copy(o);
     if (!c)
@@ -295,7 +300,7 @@ int cred_setresuid(struct task *t, uint32_t ruid, uint32_t euid, uint32_t suid)
 int cred_setgid(struct task *t, uint32_t gid)
 {
     const struct cred *o = t->cred;
-    bool priv = cred_has_cap(o, CAP_SETGID);
+    bool priv = cred_capable_here(o, CAP_SETGID);
     if (gid == KEEP)
         return -EINVAL;
     if (!priv && gid != o->gid && gid != o->sgid)
@@ -312,7 +317,7 @@ int cred_setgid(struct task *t, uint32_t gid)
 int cred_setregid(struct task *t, uint32_t rgid, uint32_t egid)
 {
     const struct cred *o = t->cred;
-    bool priv = cred_has_cap(o, CAP_SETGID);
+    bool priv = cred_capable_here(o, CAP_SETGID);
     if (!priv && rgid != KEEP && rgid != o->gid && rgid != o->egid)
         return -EPERM;
     if (!priv && egid != KEEP && egid != o->gid && egid != o->egid && egid != o->sgid)
@@ -335,7 +340,7 @@ int cred_setresgid(struct task *t, uint32_t rgid, uint32_t egid, uint32_t sgid)
     const struct cred *o = t->cred;
     bool ok = id_among(rgid, o->gid, o->egid, o->sgid) &&
               id_among(egid, o->gid, o->egid, o->sgid) && id_among(sgid, o->gid, o->egid, o->sgid);
-    if (!ok && !cred_has_cap(o, CAP_SETGID))
+    if (!ok && !cred_capable_here(o, CAP_SETGID))
         return -EPERM;
     struct cred *c = cred_copy(o);
     if (!c)
@@ -355,7 +360,7 @@ uint32_t cred_setfsuid(struct task *t, uint32_t uid)
     const struct cred *o = t->cred;
     uint32_t old = o->fsuid;
     bool ok = uid == o->uid || uid == o->euid || uid == o->suid || uid == o->fsuid ||
-              cred_has_cap(o, CAP_SETUID);
+              cred_capable_here(o, CAP_SETUID);
     struct cred *c = ok && uid != KEEP && uid != old ? cred_copy(o) : NULL;
     if (!c)
         return old;
@@ -370,7 +375,7 @@ uint32_t cred_setfsgid(struct task *t, uint32_t gid)
     const struct cred *o = t->cred;
     uint32_t old = o->fsgid;
     bool ok = gid == o->gid || gid == o->egid || gid == o->sgid || gid == o->fsgid ||
-              cred_has_cap(o, CAP_SETGID);
+              cred_capable_here(o, CAP_SETGID);
     struct cred *c = ok && gid != KEEP && gid != old ? cred_copy(o) : NULL;
     if (!c)
         return old;
@@ -381,7 +386,7 @@ uint32_t cred_setfsgid(struct task *t, uint32_t gid)
 
 int cred_setgroups(struct task *t, const uint32_t *groups, unsigned count)
 {
-    if (!cred_has_cap(t->cred, CAP_SETGID))
+    if (!cred_capable_here(t->cred, CAP_SETGID))
         return -EPERM;
     struct cred *c = cred_copy(t->cred);
     if (!c)
@@ -425,7 +430,7 @@ static int prctl_securebits(struct task *t, struct cred *c, uint64_t bits)
     unsigned changed = (c->securebits ^ (unsigned)bits) & SECURE_ALL_BITS;
     if (bits & ~(uint64_t)(SECURE_ALL_BITS | SECURE_ALL_LOCKS))
         return -EPERM;
-    if ((changed & (locked >> 1)) || (locked & ~bits) || !cred_has_cap(t->cred, CAP_SETPCAP))
+    if ((changed & (locked >> 1)) || (locked & ~bits) || !cred_capable_here(t->cred, CAP_SETPCAP))
         return -EPERM;
     c->securebits = bits;
     return 0;
@@ -470,7 +475,7 @@ static int prctl_edit(struct task *t, struct cred *c, int option, const uint64_t
     case PR_SET_SECUREBITS:
         return prctl_securebits(t, c, a[0]);
     case PR_CAPBSET_DROP:
-        if (!cred_has_cap(t->cred, CAP_SETPCAP))
+        if (!cred_capable_here(t->cred, CAP_SETPCAP))
             return -EPERM;
         if (a[0] > 63 || !(CAP_ALL & 1ull << a[0]))
             return -EINVAL;

@@ -53,7 +53,7 @@ static int exec_creds(struct task *t, struct file *f, struct cred **out, bool *s
         cred_put(c);
         return r;
     }
-    bool nosuid = c->no_new_privs || !f->path.mnt || (f->path.mnt->flags & MS_NOSUID) || t->ptrace;
+    bool nosuid = c->no_new_privs || !ids_mapped(c->user_ns, st.uid, st.gid) || !f->path.mnt || (f->path.mnt->flags & MS_NOSUID) || t->ptrace;
     if (!nosuid && (st.mode & S_ISUID))
         c->euid = st.uid;
     if (!nosuid && (st.mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP))

@@ -43,6 +43,7 @@ void pid_release_locked(struct pid *p); /* frees the numbers when nothing bears 
 /* ---- ns.c, user_ns.c: the first namespaces, in the order users, numbers, the rest -------------
  */
 void user_ns_init(void);
+void user_ns_maps_free(struct user_ns *ns);
 void ns_first(void);
 int user_ns_new(struct task *t, struct user_ns **out); /* a child of t's, owned by t's euid */
 /* c enters ns with every capability in it. */

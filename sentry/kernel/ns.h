@@ -125,13 +125,28 @@ struct user_ns {
     uint32_t owner_uid; /* const; euid of its maker */
     uint32_t owner_gid; /* const */
     int level;          /* const */
-    /* id maps, written once: lock: LR_CRED of the room */
-    struct {
-        uint32_t first, lower_first, count;
-    } uid_map[5], gid_map[5];
-    unsigned uid_map_count, gid_map_count;
+    struct id_map *uid_map, *gid_map; /* atomic; written once; NULL before, and for the first */
+    bool setgroups_allowed;           /* atomic */
 };
+struct id_extent {
+    uint32_t first, lower, count;
+};
+/* Ids as the sentry keeps them (those of the first namespace) and as ns shows them: 65534 if it does
+ * not; what is said in ns means UINT32_MAX if it is not mapped. */
+uint32_t uid_to(const struct user_ns *ns, uint32_t id);
+uint32_t gid_to(const struct user_ns *ns, uint32_t id);
+uint32_t uid_from(const struct user_ns *ns, uint32_t id);
+uint32_t gid_from(const struct user_ns *ns, uint32_t id);
+bool ids_mapped(const struct user_ns *ns, uint32_t uid, uint32_t gid);
+bool user_ns_may_setgroups(const struct user_ns *ns);
+/* /proc/PID/uid_map and gid_map: how many extents there are, and one of them. text is changed. */
+unsigned user_ns_map_get(const struct user_ns *ns, const struct user_ns *reader, bool gids,
+                         unsigned index, struct id_extent *out);
+int user_ns_map_set(struct task *t, struct user_ns *ns, bool gids, char *text);
+int user_ns_setgroups_set(struct task *t, struct user_ns *ns, bool allow);
 void user_ns_get(struct user_ns *ns);
 void user_ns_put(struct user_ns *ns);
 /* Has c this capability over what ns owns: in ns itself, or as owner of ns or of one above it. */
 bool cred_capable(const struct cred *c, const struct user_ns *ns, int cap);
+/* Over its own user namespace, whichever that is. */
+bool cred_capable_here(const struct cred *c, int cap);

@@ -74,7 +74,8 @@ static int pid_wanted_locked(struct pid_ns *ns, int nr, const struct cred *by)
 {
     if (nr < 1 || nr >= ns->pid_max || (nr != 1 && !ns->init))
         return -EINVAL;
-    if (!cred_has_cap(by, CAP_SYS_ADMIN) && !cred_has_cap(by, CAP_CHECKPOINT_RESTORE))
+    if (!cred_capable(by, ns->ns.owner, CAP_SYS_ADMIN) &&
+        !cred_capable(by, ns->ns.owner, CAP_CHECKPOINT_RESTORE))
         return -EPERM;
     return tree_find(&ns->pids, &nr, number_key) ? -EEXIST : nr;
 }

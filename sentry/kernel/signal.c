@@ -333,7 +333,7 @@ int signal_may_send(struct task *caller, struct process *target, int sig)
         return 0;
     const struct cred *c = caller->cred;
     bool ok = c->euid == tc->suid || c->euid == tc->uid || c->uid == tc->suid ||
-              c->uid == tc->uid || cred_has_cap(c, CAP_KILL);
+              c->uid == tc->uid || cred_capable(c, tc->user_ns, CAP_KILL);
     cred_put(tc);
     if (!ok && sig == SIGCONT)
         ok = signal_session_of(caller->process) == signal_session_of(target);
@@ -350,7 +350,10 @@ static void signal_child_info(struct process *child, int code, int status, sigin
     info->si_signo = SIGCHLD;
     info->si_code = code;
     info->si_pid = process_nr(child, child->parent->pid_ns);
+    const struct task *reader = child->parent->leader;
     info->si_uid = child->leader ? child->leader->cred->uid : 0;
+    if (reader && reader->cred->user_ns->level)
+        info->si_uid = uid_to(reader->cred->user_ns, info->si_uid);
     info->si_status = status;
     process_cpu_times(child, &utime, &stime);
     info->si_utime = utime / 10000000;

@@ -132,7 +132,7 @@ static void info_from(struct task *t, int sig, int code, siginfo_t *info)
     info->si_signo = sig;
     info->si_code = code;
     info->si_pid = t->process->vpid;
-    info->si_uid = t->cred->uid;
+    info->si_uid = uid_to(t->cred->user_ns, t->cred->uid);
 }
 
 /* The number by which the target knows the sender: only what comes from itself or from above in the

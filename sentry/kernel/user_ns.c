@@ -6,10 +6,13 @@
 #include <linux/sched.h>
 #include <stdlib.h>
 
+#define USER_NS_LEVEL_MAX 32
+
 static int user_enter(struct task *t, struct ns *ns, struct ns_switch *sw);
 
 static void user_free(struct ns *ns)
 {
+    user_ns_maps_free(container_of(ns, struct user_ns, ns));
     free(container_of(ns, struct user_ns, ns));
 }
 
@@ -31,8 +34,7 @@ void user_ns_init(void)
     struct user_ns *ns = &g_root_user_ns;
     ns_init(&ns->ns, &g_user_ops, NULL);
     ns->ns.id = 0xeffffffd;
-    ns->uid_map_count = ns->gid_map_count = 1;
-    ns->uid_map[0].count = ns->gid_map[0].count = UINT32_MAX;
+    ns->setgroups_allowed = true;
     g_kernel.root_user_ns = ns;
 }
 
@@ -49,8 +51,11 @@ void user_ns_put(struct user_ns *ns)
 int user_ns_new(struct task *t, struct user_ns **out)
 {
     struct user_ns *old = t->cred->user_ns;
-    if (old->level >= 32)
+    if (old->level >= USER_NS_LEVEL_MAX)
         return -ENOSPC;
+    /* Nobody makes one who is nobody, or has been shut in. */
+    if (!ids_mapped(old, t->cred->euid, t->cred->egid) || fs_task_is_chrooted(t))
+        return -EPERM;
     struct user_ns *ns = calloc(1, sizeof(*ns));
     if (!ns)
         return -ENOMEM;
@@ -58,6 +63,7 @@ int user_ns_new(struct task *t, struct user_ns **out)
     ns->level = old->level + 1;
     ns->owner_uid = t->cred->euid;
     ns->owner_gid = t->cred->egid;
+    ns->setgroups_allowed = old->setgroups_allowed;
     *out = ns;
     return 0;
 }
@@ -70,6 +76,11 @@ void user_ns_adopt(struct cred *c, struct user_ns *ns)
     c->cap_permitted = c->cap_effective = c->cap_bounding = CAP_ALL;
     c->cap_inheritable = c->cap_ambient = 0;
     c->securebits = 0;
+}
+
+bool cred_capable_here(const struct cred *c, int cap)
+{
+    return c->cap_effective & 1ull << cap;
 }
 
 bool cred_capable(const struct cred *c, const struct user_ns *ns, int cap)

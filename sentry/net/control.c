@@ -51,15 +51,20 @@ static int parse_creds(struct task *t, struct net_msg *m, const char *data, size
     if (size != sizeof(m->creds))
         return -EINVAL;
     memcpy(&m->creds, data, sizeof(m->creds));
-    bool pid_ok = m->creds.pid == t->process->vpid || cred_has_cap(c, CAP_SYS_ADMIN);
+    bool pid_ok = m->creds.pid == t->process->vpid ||
+                  cred_capable(c, t->process->pid_ns->ns.owner, CAP_SYS_ADMIN);
+    m->creds.uid = uid_from(c->user_ns, m->creds.uid);
+    m->creds.gid = gid_from(c->user_ns, m->creds.gid);
+    if (m->creds.uid == UINT32_MAX || m->creds.gid == UINT32_MAX)
+        return -EINVAL;
     m->creds.pid = task_means_id(t, m->creds.pid);
     bool uid_ok = m->creds.uid == c->uid || m->creds.uid == c->euid || m->creds.uid == c->suid ||
-                  cred_has_cap(c, CAP_SETUID);
+                  cred_capable_here(c, CAP_SETUID);
     bool gid_ok = m->creds.gid == c->gid || m->creds.gid == c->egid || m->creds.gid == c->sgid ||
-                  cred_has_cap(c, CAP_SETGID);
+                  cred_capable_here(c, CAP_SETGID);
     if (!pid_ok || !uid_ok || !gid_ok)
         return -EPERM;
-    struct process *p = m->creds.pid == t->process->pid ? NULL : process_lookup(m->creds.pid);
+    struct process *p = m->creds.pid == t->process->pid ? NULL : process_by_id(m->creds.pid);
     if (m->creds.pid != t->process->pid && !p)
         return -ESRCH;
     if (p)
@@ -331,6 +336,8 @@ void packet_attach(struct packet *p, struct socket *s, struct net_msg *m)
     if (s->opt[OPT_PASSCRED]) {
         struct ucred c = p->creds;
         c.pid = task_sees_id(task_current(), c.pid);
+        c.uid = uid_to(task_current()->cred->user_ns, c.uid);
+        c.gid = gid_to(task_current()->cred->user_ns, c.gid);
         net_control_put(m, SOL_SOCKET, SCM_CREDENTIALS, &c, sizeof(c));
     }
     m->want_pidfd = s->opt[OPT_PASSPIDFD];

@@ -41,14 +41,17 @@ static struct iattr mode_attr(uint64_t mode)
     return (struct iattr){.valid = IATTR_MODE, .mode = mode & 07777};
 }
 
-static struct iattr owner_attr(uint32_t uid, uint32_t gid)
+/* False: an id is said that nobody bears. */
+static bool owner_attr(struct task *t, uint32_t uid, uint32_t gid, struct iattr *out)
 {
-    return (struct iattr){
+    *out = (struct iattr){
         .valid = IATTR_CHOWN | (uid != UINT32_MAX ? IATTR_UID : 0) |
                  (gid != UINT32_MAX ? IATTR_GID : 0),
-        .uid = uid,
-        .gid = gid,
+        .uid = uid_from(t->cred->user_ns, uid),
+        .gid = gid_from(t->cred->user_ns, gid),
     };
+    return (uid == UINT32_MAX || out->uid != UINT32_MAX) &&
+           (gid == UINT32_MAX || out->gid != UINT32_MAX);
 }
 
 int64_t sys_chmod(struct task *t, const struct sysargs *a)
@@ -77,25 +80,33 @@ int64_t sys_fchmodat2(struct task *t, const struct sysargs *a)
 
 int64_t sys_chown(struct task *t, const struct sysargs *a)
 {
-    struct iattr attr = owner_attr(a->v[1], a->v[2]);
+    struct iattr attr;
+    if (!owner_attr(t, a->v[1], a->v[2], &attr))
+        return -EINVAL;
     return setattr_at(t, AT_FDCWD, a->v[0], 0, &attr);
 }
 
 int64_t sys_lchown(struct task *t, const struct sysargs *a)
 {
-    struct iattr attr = owner_attr(a->v[1], a->v[2]);
+    struct iattr attr;
+    if (!owner_attr(t, a->v[1], a->v[2], &attr))
+        return -EINVAL;
     return setattr_at(t, AT_FDCWD, a->v[0], AT_SYMLINK_NOFOLLOW, &attr);
 }
 
 int64_t sys_fchown(struct task *t, const struct sysargs *a)
 {
-    struct iattr attr = owner_attr(a->v[1], a->v[2]);
+    struct iattr attr;
+    if (!owner_attr(t, a->v[1], a->v[2], &attr))
+        return -EINVAL;
     return setattr_fd(t, a->v[0], &attr);
 }
 
 int64_t sys_fchownat(struct task *t, const struct sysargs *a)
 {
-    struct iattr attr = owner_attr(a->v[2], a->v[3]);
+    struct iattr attr;
+    if (!owner_attr(t, a->v[2], a->v[3], &attr))
+        return -EINVAL;
     return setattr_at(t, a->v[0], a->v[1], a->v[4], &attr);
 }
 

@@ -7,22 +7,22 @@
 
 int64_t sys_getuid(struct task *t, const struct sysargs *a)
 {
-    return t->cred->uid;
+    return uid_to(t->cred->user_ns, t->cred->uid);
 }
 
 int64_t sys_geteuid(struct task *t, const struct sysargs *a)
 {
-    return t->cred->euid;
+    return uid_to(t->cred->user_ns, t->cred->euid);
 }
 
 int64_t sys_getgid(struct task *t, const struct sysargs *a)
 {
-    return t->cred->gid;
+    return gid_to(t->cred->user_ns, t->cred->gid);
 }
 
 int64_t sys_getegid(struct task *t, const struct sysargs *a)
 {
-    return t->cred->egid;
+    return gid_to(t->cred->user_ns, t->cred->egid);
 }
 
 static int64_t three_out(struct task *t, const struct sysargs *a, uint32_t r, uint32_t e,
@@ -37,52 +37,83 @@ static int64_t three_out(struct task *t, const struct sysargs *a, uint32_t r, ui
 
 int64_t sys_getresuid(struct task *t, const struct sysargs *a)
 {
-    return three_out(t, a, t->cred->uid, t->cred->euid, t->cred->suid);
+    const struct user_ns *ns = t->cred->user_ns;
+    return three_out(t, a, uid_to(ns, t->cred->uid), uid_to(ns, t->cred->euid),
+                     uid_to(ns, t->cred->suid));
 }
 
 int64_t sys_getresgid(struct task *t, const struct sysargs *a)
 {
-    return three_out(t, a, t->cred->gid, t->cred->egid, t->cred->sgid);
+    const struct user_ns *ns = t->cred->user_ns;
+    return three_out(t, a, gid_to(ns, t->cred->gid), gid_to(ns, t->cred->egid),
+                     gid_to(ns, t->cred->sgid));
+}
+
+/* An id that a guest says; -1 stays what it is. False: it says one that nobody bears. */
+static bool uid_said(struct task *t, uint64_t said, uint32_t *out)
+{
+    *out = uid_from(t->cred->user_ns, said);
+    return *out != UINT32_MAX || (uint32_t)said == UINT32_MAX;
+}
+
+static bool gid_said(struct task *t, uint64_t said, uint32_t *out)
+{
+    *out = gid_from(t->cred->user_ns, said);
+    return *out != UINT32_MAX || (uint32_t)said == UINT32_MAX;
 }
 
 int64_t sys_setuid(struct task *t, const struct sysargs *a)
 {
-    return cred_setuid(t, a->v[0]);
+    return cred_setuid(t, uid_from(t->cred->user_ns, a->v[0]));
 }
 
 int64_t sys_setreuid(struct task *t, const struct sysargs *a)
 {
-    return cred_setreuid(t, a->v[0], a->v[1]);
+    uint32_t r, e;
+    if (!uid_said(t, a->v[0], &r) || !uid_said(t, a->v[1], &e))
+        return -EINVAL;
+    return cred_setreuid(t, r, e);
 }
 
 int64_t sys_setresuid(struct task *t, const struct sysargs *a)
 {
-    return cred_setresuid(t, a->v[0], a->v[1], a->v[2]);
+    uint32_t r, e, s;
+    if (!uid_said(t, a->v[0], &r) || !uid_said(t, a->v[1], &e) || !uid_said(t, a->v[2], &s))
+        return -EINVAL;
+    return cred_setresuid(t, r, e, s);
 }
 
 int64_t sys_setgid(struct task *t, const struct sysargs *a)
 {
-    return cred_setgid(t, a->v[0]);
+    return cred_setgid(t, gid_from(t->cred->user_ns, a->v[0]));
 }
 
 int64_t sys_setregid(struct task *t, const struct sysargs *a)
 {
-    return cred_setregid(t, a->v[0], a->v[1]);
+    uint32_t r, e;
+    if (!gid_said(t, a->v[0], &r) || !gid_said(t, a->v[1], &e))
+        return -EINVAL;
+    return cred_setregid(t, r, e);
 }
 
 int64_t sys_setresgid(struct task *t, const struct sysargs *a)
 {
-    return cred_setresgid(t, a->v[0], a->v[1], a->v[2]);
+    uint32_t r, e, s;
+    if (!gid_said(t, a->v[0], &r) || !gid_said(t, a->v[1], &e) || !gid_said(t, a->v[2], &s))
+        return -EINVAL;
+    return cred_setresgid(t, r, e, s);
 }
 
 int64_t sys_setfsuid(struct task *t, const struct sysargs *a)
 {
-    return cred_setfsuid(t, a->v[0]);
+    uint32_t old = cred_setfsuid(t, uid_from(t->cred->user_ns, a->v[0]));
+    return uid_to(t->cred->user_ns, old);
 }
 
 int64_t sys_setfsgid(struct task *t, const struct sysargs *a)
 {
-    return cred_setfsgid(t, a->v[0]);
+    uint32_t old = cred_setfsgid(t, gid_from(t->cred->user_ns, a->v[0]));
+    return gid_to(t->cred->user_ns, old);
 }
 
 int64_t sys_getgroups(struct task *t, const struct sysargs *a)
@@ -94,15 +125,18 @@ int64_t sys_getgroups(struct task *t, const struct sysargs *a)
         return count;
     if (size < count)
         return -EINVAL;
-    if (count && uaccess_write(t->mm, uaddr(a->v[1]), t->cred->groups, count * 4ul))
-        return -EFAULT;
+    for (int i = 0; i < count; i++) {
+        uint32_t gid = gid_to(t->cred->user_ns, t->cred->groups[i]);
+        if (uaccess_write_obj(t->mm, uaddr(a->v[1] + i * 4ul), &gid))
+            return -EFAULT;
+    }
     return count;
 }
 
 int64_t sys_setgroups(struct task *t, const struct sysargs *a)
 {
     unsigned count = a->v[0];
-    if (!cred_has_cap(t->cred, CAP_SETGID))
+    if (!user_ns_may_setgroups(t->cred->user_ns) || !cred_capable_here(t->cred, CAP_SETGID))
         return -EPERM;
     if (count > CRED_GROUPS_MAX)
         return -EINVAL;
@@ -111,7 +145,7 @@ int64_t sys_setgroups(struct task *t, const struct sysargs *a)
         return -ENOMEM;
     int r = uaccess_read(t->mm, groups, uaddr(a->v[1]), count * 4ul);
     for (unsigned i = 0; !r && i < count; i++)
-        if (groups[i] == UINT32_MAX)
+        if ((groups[i] = gid_from(t->cred->user_ns, groups[i])) == UINT32_MAX)
             r = -EINVAL;
     if (!r)
         r = cred_setgroups(t, groups, count);

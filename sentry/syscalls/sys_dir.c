@@ -174,7 +174,7 @@ int64_t sys_chroot(struct task *t, const struct sysargs *a)
 {
     struct path p;
     int r = walk_dir(t, a->v[0], &p);
-    if (!r && !cred_has_cap(t->cred, CAP_SYS_CHROOT))
+    if (!r && !cred_capable_here(t->cred, CAP_SYS_CHROOT))
         r = -EPERM;
     if (r)
         path_put(&p);

@@ -252,7 +252,7 @@ static int waitid_report(struct task *t, uint64_t ua, int64_t found, const struc
         info.si_signo = SIGCHLD;
         info.si_code = res->code;
         info.si_pid = res->pid;
-        info.si_uid = res->uid;
+        info.si_uid = uid_to(t->cred->user_ns, res->uid);
         info.si_status = res->status;
     }
     /* Linux writes the fields up to si_status and no others. */
@@ -350,7 +350,7 @@ static int pidfd_siginfo(struct task *t, struct process *p, int sig, uint64_t ua
     info->si_signo = sig;
     info->si_code = SI_USER;
     info->si_pid = t->process->vpid;
-    info->si_uid = t->cred->uid;
+    info->si_uid = uid_to(t->cred->user_ns, t->cred->uid);
     if (!ua)
         return 0;
     if (uaccess_read_obj(t->mm, info, uaddr(ua)))

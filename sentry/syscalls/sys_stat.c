@@ -18,8 +18,8 @@ static int stat_export(struct task *t, struct uaddr out, const struct kstat *k)
     st.st_ino = k->ino;
     st.st_nlink = k->nlink;
     st.st_mode = k->mode;
-    st.st_uid = k->uid;
-    st.st_gid = k->gid;
+    st.st_uid = uid_to(t->cred->user_ns, k->uid);
+    st.st_gid = gid_to(t->cred->user_ns, k->gid);
     st.st_rdev = k->rdev;
     st.st_size = k->size;
     st.st_blksize = k->blksize;
@@ -93,7 +93,7 @@ static struct statx_timestamp statx_time(const struct timespec *ts)
 #define STATX_MNT_ID_UNIQUE 0x4000u /* our ids are never used again */
 #endif
 
-static void statx_fill(struct statx *x, const struct kstat *k)
+static void statx_fill(struct task *t, struct statx *x, const struct kstat *k)
 {
     memset(x, 0, sizeof(*x));
     x->stx_mask = STATX_BASIC_STATS;
@@ -101,8 +101,8 @@ static void statx_fill(struct statx *x, const struct kstat *k)
     x->stx_attributes = k->attributes;
     x->stx_attributes_mask = k->attributes_mask | STATX_ATTR_AUTOMOUNT | 0x200000 /* …_DAX */;
     x->stx_nlink = k->nlink;
-    x->stx_uid = k->uid;
-    x->stx_gid = k->gid;
+    x->stx_uid = uid_to(t->cred->user_ns, k->uid);
+    x->stx_gid = gid_to(t->cred->user_ns, k->gid);
     x->stx_mode = k->mode;
     x->stx_ino = k->ino;
     x->stx_size = k->size;
@@ -159,7 +159,7 @@ int64_t sys_statx(struct task *t, const struct sysargs *a)
         r = inode_getattr(sys_inode(&p, f), &k);
     if (r)
         return r;
-    statx_fill(&x, &k);
+    statx_fill(t, &x, &k);
     statx_fill_mount(&x, &p, mask);
     statx_fill_flags(&x, sys_inode(&p, f));
     return uaccess_write_obj(t->mm, uaddr(a->v[4]), &x);

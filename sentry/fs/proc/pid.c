@@ -154,29 +154,23 @@ static int show_oom_score(struct pbuf *b, const struct proc_ctx *c)
 
 /* ---- id maps ---- */
 
-static void show_map(struct pbuf *b, unsigned count, const uint32_t (*rows)[3])
+/* Counted. */
+static struct user_ns *user_ns_of(const struct proc_ctx *c)
 {
-    for (unsigned i = 0; i < count; i++)
-        pb_printf(b, "%10u %10u %10u\n", rows[i][0], rows[i][1], rows[i][2]);
+    struct ns *ns = c->t ? task_ns_get(c->t, NS_USER, false) : NULL;
+    return ns ? container_of(ns, struct user_ns, ns) : NULL;
 }
 
 static int show_id_map(struct pbuf *b, const struct proc_ctx *c, bool gids)
 {
-    uint32_t rows[5][3] = {{0, 0, UINT32_MAX}};
-    struct cred *cred = c->t ? task_cred_get(c->t) : NULL;
-    struct user_ns *ns = cred ? cred->user_ns : NULL;
-    unsigned count = 1;
-    if (ns && ns->ns.owner) {
-        count = gids ? ns->gid_map_count : ns->uid_map_count;
-        for (unsigned i = 0; i < count && i < 5; i++) {
-            rows[i][0] = gids ? ns->gid_map[i].first : ns->uid_map[i].first;
-            rows[i][1] = gids ? ns->gid_map[i].lower_first : ns->uid_map[i].lower_first;
-            rows[i][2] = gids ? ns->gid_map[i].count : ns->uid_map[i].count;
-        }
-    }
-    if (cred)
-        cred_put(cred);
-    show_map(b, MIN(count, 5u), rows);
+    struct user_ns *ns = user_ns_of(c);
+    const struct user_ns *reader = c->caller ? c->caller->cred->user_ns : g_kernel.root_user_ns;
+    struct id_extent e;
+    if (!ns)
+        return -EINVAL;
+    for (unsigned i = 0; i < user_ns_map_get(ns, reader, gids, i, &e); i++)
+        pb_printf(b, "%10u %10u %10u\n", e.first, e.lower, e.count);
+    user_ns_put(ns);
     return 0;
 }
 
@@ -190,10 +184,45 @@ static int show_gid_map(struct pbuf *b, const struct proc_ctx *c)
     return show_id_map(b, c, /*gids=*/true);
 }
 
+static int write_id_map(const struct proc_ctx *c, char *text, bool gids)
+{
+    struct user_ns *ns = user_ns_of(c);
+    if (!ns)
+        return -EINVAL;
+    int r = c->caller ? user_ns_map_set(c->caller, ns, gids, text) : -EPERM;
+    user_ns_put(ns);
+    return r;
+}
+
+static int write_uid_map(const struct proc_ctx *c, char *text, size_t size)
+{
+    return write_id_map(c, text, /*gids=*/false);
+}
+
+static int write_gid_map(const struct proc_ctx *c, char *text, size_t size)
+{
+    return write_id_map(c, text, /*gids=*/true);
+}
+
 static int show_setgroups(struct pbuf *b, const struct proc_ctx *c)
 {
-    pb_str(b, "allow\n");
+    struct user_ns *ns = user_ns_of(c);
+    if (!ns)
+        return -EINVAL;
+    pb_str(b, __atomic_load_n(&ns->setgroups_allowed, __ATOMIC_RELAXED) ? "allow\n" : "deny\n");
+    user_ns_put(ns);
     return 0;
+}
+
+static int write_setgroups(const struct proc_ctx *c, char *text, size_t size)
+{
+    bool allow = !strcmp(text, "allow");
+    struct user_ns *ns = allow || !strcmp(text, "deny") ? user_ns_of(c) : NULL;
+    if (!ns)
+        return -EINVAL;
+    int r = c->caller ? user_ns_setgroups_set(c->caller, ns, allow) : -EPERM;
+    user_ns_put(ns);
+    return r;
 }
 
 static int write_refused(const struct proc_ctx *c, char *text, size_t size)
@@ -439,9 +468,9 @@ const struct proc_entry g_proc_pid_entries[] = {
     PROC_FILE("sessionid", 0444, proc_show_sessionid),
     PROC_FILE_RW("coredump_filter", 0644, show_coredump_filter, write_coredump_filter),
     {.name = "io", .mode = S_IFREG | 0400, .flags = PROC_PTRACE, .show = proc_show_io},
-    PROC_FILE_RW("uid_map", 0644, show_uid_map, write_refused),
-    PROC_FILE_RW("gid_map", 0644, show_gid_map, write_refused),
-    PROC_FILE_RW("setgroups", 0644, show_setgroups, write_refused),
+    PROC_FILE_RW("uid_map", 0644, show_uid_map, write_uid_map),
+    PROC_FILE_RW("gid_map", 0644, show_gid_map, write_gid_map),
+    PROC_FILE_RW("setgroups", 0644, show_setgroups, write_setgroups),
     PROC_FILE_RW("timerslack_ns", 0666, proc_show_timerslack, proc_write_timerslack),
     {0},
 };

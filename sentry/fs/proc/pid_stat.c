@@ -212,14 +212,17 @@ static void status_ids(struct pbuf *b, const struct proc_ctx *c, const struct cr
     pb_printf(b, "State:\t%s\nTgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t%d\nTracerPid:\t%d\n",
               state_text(state_of(c)), process_nr(c->p, c->ns), ids.nr, ids.ppid,
               c->t ? task_tracer_nr(c->t, c->ns) : 0);
-    pb_printf(b, "Uid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\n", cr->uid, cr->euid, cr->suid,
-              cr->fsuid, cr->gid, cr->egid, cr->sgid, cr->fsgid);
+    const struct user_ns *un = c->caller ? c->caller->cred->user_ns : g_kernel.root_user_ns;
+    pb_printf(b, "Uid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\n", uid_to(un, cr->uid),
+              uid_to(un, cr->euid), uid_to(un, cr->suid), uid_to(un, cr->fsuid),
+              gid_to(un, cr->gid), gid_to(un, cr->egid), gid_to(un, cr->sgid),
+              gid_to(un, cr->fsgid));
     struct fdtable *ft = c->t ? task_fds_get(c->t) : NULL;
     pb_printf(b, "FDSize:\t%u\nGroups:\t", ft ? 64u : 0u);
     if (ft)
         fdtable_put(ft, c->caller);
     for (unsigned i = 0; i < cr->group_count; i++)
-        pb_printf(b, "%u ", cr->groups[i]);
+        pb_printf(b, "%u ", gid_to(un, cr->groups[i]));
     status_ns_ids(b, c);
 }
 

@@ -274,6 +274,16 @@ struct tmpfs_options {
     uint32_t mode, uid, gid;
 };
 
+static int id_option(uint64_t n, uint32_t (*from)(const struct user_ns *, uint32_t), uint32_t *out)
+{
+    struct task *t = task_current();
+    uint32_t id = n >= UINT32_MAX ? UINT32_MAX : t ? from(t->cred->user_ns, n) : (uint32_t)n;
+    if (id == UINT32_MAX)
+        return -EINVAL;
+    *out = id;
+    return 0;
+}
+
 static int parse_option(struct tmpfs_options *o, char *key, char *value)
 {
     static const char *const ignored[] = {"mpol", "huge", "inode32", "inode64", "noswap", NULL};
@@ -294,9 +304,9 @@ static int parse_option(struct tmpfs_options *o, char *key, char *value)
     else if (!strcmp(key, "nr_inodes"))
         o->limits.max_inodes = n;
     else if (!strcmp(key, "uid"))
-        o->uid = n;
+        return id_option(n, uid_from, &o->uid);
     else if (!strcmp(key, "gid"))
-        o->gid = n;
+        return id_option(n, gid_from, &o->gid);
     else
         return -EINVAL;
     return 0;
@@ -320,7 +330,9 @@ static int parse_options(struct tmpfs_options *o, const char *data)
 
 int tmpfs_mount_options(const char *data, struct superblock **out)
 {
-    struct tmpfs_options o = {.mode = 01777};
+    struct task *t = task_current();
+    struct tmpfs_options o = {
+        .mode = 01777, .uid = t ? t->cred->fsuid : 0, .gid = t ? t->cred->fsgid : 0};
     int r = parse_options(&o, data);
     return r ? r : mount_with(&o.limits, o.mode, o.uid, o.gid, out);
 }
