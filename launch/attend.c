@@ -22,7 +22,6 @@
 struct watch {
     struct sandbox *s;
     int signal_fd;
-    sigset_t old_mask;
     bool have_status, failed, own_terminal;
     int wait_status;
     struct launch_error *e;
@@ -51,17 +50,43 @@ static void watch_terminal(struct watch *w)
             w->tty_fd = fd;
 }
 
-static int watch_begin(struct watch *w)
+/* Signals are held back from the moment the program may run until they are forwarded: it may have
+ * told somebody that it is up, and a signal then is meant for it and not for us. */
+static sigset_t g_mask_before; /* valid if g_held */
+static bool g_held;
+
+static void forwarded_set(sigset_t *set)
 {
     static const int forwarded[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGTERM, SIGUSR1,  SIGUSR2, SIGALRM,
                                     SIGCONT, SIGTSTP, SIGTTIN, SIGTTOU, SIGWINCH, SIGURG,  SIGIO};
-    sigset_t set;
-    sigemptyset(&set);
+    sigemptyset(set);
     /* Also those that we were started to ignore: a blocked signal is queued even so, and the
      * program inside starts with it ignored but may have set a handler since. */
     for (size_t i = 0; i < sizeof(forwarded) / sizeof(forwarded[0]); i++)
-        sigaddset(&set, forwarded[i]);
-    sigprocmask(SIG_BLOCK, &set, &w->old_mask);
+        sigaddset(set, forwarded[i]);
+}
+
+void attend_hold_signals(void)
+{
+    sigset_t set;
+    if (g_held)
+        return;
+    forwarded_set(&set);
+    g_held = sigprocmask(SIG_BLOCK, &set, &g_mask_before) == 0;
+}
+
+void attend_release_signals(void)
+{
+    if (g_held)
+        sigprocmask(SIG_SETMASK, &g_mask_before, NULL);
+    g_held = false;
+}
+
+static int watch_begin(struct watch *w)
+{
+    sigset_t set;
+    forwarded_set(&set);
+    attend_hold_signals();
     w->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     watch_terminal(w);
     return w->signal_fd < 0 ? -errno : 0;
@@ -76,7 +101,7 @@ static void watch_end(struct watch *w)
         tcsetattr(w->tty_fd, TCSADRAIN, &w->saved);
     }
     close_fd(&w->signal_fd);
-    sigprocmask(SIG_SETMASK, &w->old_mask, NULL);
+    attend_release_signals();
 }
 
 /* Stop as the process did, so that the shell that started us sees a stopped job. */

@@ -44,14 +44,18 @@ int container_create(struct sandbox *s, const struct sb_container *c, unsigned f
     int err = check(c, e);
     if (!err)
         err = gofer_start(s, c, exports, &gofer_fd, e);
+    if (!err && (flags & SB_ATTACH))
+        attend_hold_signals();
     if (!err)
         err = create_with(s, c, exports, gofer_fd, flags, e);
     close_fd(&gofer_fd);
     free(exports);
     if (!err)
         err = talk_wait(s, s->timeout_ms, NULL, NULL, NULL, e);
-    if (err)
+    if (err) {
         gofer_abandon(s);
+        attend_release_signals();
+    }
     if (!err && (flags & SB_ATTACH))
         sandbox_stand_for(s, c->id, 0);
     return err;

@@ -76,6 +76,10 @@ int talk_ask(struct sandbox *s, uint32_t type, const int32_t arg[4], const char 
 
 /* ---- attend.c ---- */
 
+/* Between the start of a program and attend_run, which goes on with them held; release: it never came
+ * to that. */
+void attend_hold_signals(void);
+void attend_release_signals(void);
 /* The connection stands for init (pid 0) or a process of container id from now on. */
 void sandbox_stand_for(struct sandbox *s, const char *id, int pid);
 /* Forward this process's signals until what s stands for has ended: its exit status. own_terminal:
