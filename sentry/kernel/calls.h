@@ -197,6 +197,22 @@ int64_t key_control(struct task *t, int op, const uint64_t *v); /* the rest of k
 int key_proc_line(struct task *t, int after, int *serial, char *buf, size_t size);
 int key_users_proc_line(int64_t after, uint32_t *uid, char *buf, size_t size);
 
+/* ---- the log, accounting ------------------------------------------------------------------------
+ */
+#define KLOG_LINE_MAX 976 /* bytes of one record's text */
+void klog_add(unsigned prio, const char *text); /* prio: facility << 3 | level */
+struct waitq *klog_waitq(void);                 /* woken by each new record */
+size_t klog_unread(void);                       /* bytes that klog_read would give */
+size_t klog_read(char *buf, size_t size);       /* takes whole lines; 0: none left */
+size_t klog_read_all(char *buf, size_t size, bool clear);
+void klog_clear(void);
+/* Records by number. record: the text of *seq, which moves on; -EAGAIN: not there yet; -EPIPE: it
+ * has gone, *seq is the oldest there is; -EINVAL: too long. */
+uint64_t klog_first(bool after_clear);
+uint64_t klog_next(void);
+int klog_record(uint64_t *seq, char *buf, size_t size);
+int acct_set(struct task *t, const char *name); /* NULL: off */
+
 /* ---- pidfd --------------------------------------------------------------------------------------
  */
 struct process *pidfd_process(struct file *f); /* counted; NULL: not a pidfd */

@@ -316,6 +316,7 @@ void task_exit(struct task *t)
         exit_hangup(p);
         sem_process_exit(p);
         ptrace_tracer_exit(p);
+        acct_process(t);
     }
     if (t->ptrace)
         ptrace_exit(t);

@@ -23,6 +23,7 @@ void kernel_init(struct platform *p)
     pid_ns_init();
     ns_first();
     futex_init();
+    klog_init();
 }
 
 /* ---- the first process

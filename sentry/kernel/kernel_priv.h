@@ -208,6 +208,8 @@ void watcher_tell(void);                  /* no locks held */
 
 /* ---- others -----------------------------------------------------------------------------------
  */
+void klog_init(void);
+void acct_process(struct task *t); /* the last task of a process ends */
 void keys_clone(struct task *t, struct task *n);
 void keys_exec(struct task *t);
 void keys_task_free(struct task *t);

@@ -11,6 +11,7 @@
 #include <linux/random.h>
 #include <linux/reboot.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/personality.h>
 #include <sys/sysinfo.h>
@@ -79,14 +80,82 @@ int64_t sys_sysinfo(struct task *t, const struct sysargs *a)
     return uaccess_write_obj(t->mm, uaddr(a->v[0]), &s);
 }
 
+/* ---- the log -----------------------------------------------------------------------------------
+ */
+
+#define SYSLOG_SIZE (128 * 1024) /* what the buffer is said to hold */
+
+static bool syslog_may(struct task *t, int type)
+{
+    bool open = (type == 3 || type == 10) && !__atomic_load_n(&g_dmesg_restrict, __ATOMIC_RELAXED);
+    return open || cred_has_cap(t->cred, CAP_SYSLOG) || cred_has_cap(t->cred, CAP_SYS_ADMIN);
+}
+
+static int64_t syslog_give(struct task *t, uint64_t ua, const char *buf, size_t n)
+{
+    return n && uaccess_write(t->mm, uaddr(ua), buf, n) ? -EFAULT : (int64_t)n;
+}
+
+static int64_t syslog_read(struct task *t, int type, uint64_t ua, int size)
+{
+    if (!ua || size < 0)
+        return -EINVAL;
+    if (!size)
+        return 0;
+    size_t room = MIN(size, SYSLOG_SIZE), n = 0;
+    char *buf = malloc(room);
+    if (!buf)
+        return -ENOMEM;
+    int64_t r = 0;
+    if (type == 2)
+        r = wait_event(t, klog_waitq(), DEADLINE_NONE,
+                       (n = klog_read(buf, room)) || klog_unread());
+    else
+        n = klog_read_all(buf, room, /*clear=*/type == 4);
+    if (!r)
+        r = syslog_give(t, ua, buf, n);
+    free(buf);
+    return r;
+}
+
 int64_t sys_syslog(struct task *t, const struct sysargs *a)
 {
-    int type = a->v[0];
-    if (type < 0 || type > 10)
-        return -EINVAL;
-    if (!cred_has_cap(t->cred, CAP_SYSLOG) && type != 3 && type != 10)
+    int type = a->v[0], size = a->v[2];
+    if (!syslog_may(t, type))
         return -EPERM;
-    return 0; /* the ring buffer is empty */
+    switch (type) {
+    case 0:
+    case 1:
+    case 6:
+    case 7:
+        return 0;
+    case 2:
+    case 3:
+    case 4:
+        return syslog_read(t, type, a->v[1], size);
+    case 5:
+        klog_clear();
+        return 0;
+    case 8:
+        return size < 1 || size > 8 ? -EINVAL : 0;
+    case 9:
+        return klog_unread();
+    case 10:
+        return SYSLOG_SIZE;
+    }
+    return -EINVAL;
+}
+
+int64_t sys_acct(struct task *t, const struct sysargs *a)
+{
+    char *name = NULL;
+    if (!cred_has_cap(t->cred, CAP_SYS_PACCT))
+        return -EPERM;
+    int r = a->v[0] ? vfs_path_import(t, uaddr(a->v[0]), /*empty_ok=*/false, &name) : 0;
+    if (!r)
+        r = acct_set(t, name);
+    free(name);
+    return r;
 }
 
 /* As in a PID namespace: the sandbox's init dies by a signal that says what was wanted. */
@@ -281,7 +350,6 @@ FORBIDDEN(iopl)
 FORBIDDEN(ioperm)
 FORBIDDEN(swapon)
 FORBIDDEN(swapoff)
-FORBIDDEN(acct)
 FORBIDDEN(init_module)
 FORBIDDEN(finit_module)
 FORBIDDEN(delete_module)

@@ -201,25 +201,6 @@ int timerfd_set(struct file *f, int flags, const struct itimerspec *next, struct
     return timerfd_canceled_locked(tf) ? -ECANCELED : 0;
 }
 
-#define TFD_IOC_SET_TICKS_K 0x40085400u /* _IOW('T', 0, uint64_t); the headers hide it */
-
-static int64_t timerfd_ioctl(struct file *f, struct task *t, unsigned cmd, uint64_t arg)
-{
-    struct timerfd *tf = f->priv;
-    uint64_t n;
-    if (cmd != TFD_IOC_SET_TICKS_K)
-        return -ENOTTY;
-    if (uaccess_read_obj(t->mm, &n, uaddr(arg)))
-        return -EFAULT;
-    if (!n)
-        return -EINVAL;
-    lock_acquire(&tf->lock);
-    ticks_store(tf, n);
-    lock_release(&tf->lock);
-    waitq_wake(&tf->wq, POLLIN | POLLRDNORM);
-    return 0;
-}
-
 static unsigned timerfd_poll(struct file *f)
 {
     return ticks_load(f->priv) ? POLLIN : 0;
@@ -286,7 +267,6 @@ static int timerfd_fdname(struct file *f, char *buf, size_t size)
 static const struct file_ops g_timerfd_ops = {
     .read = timerfd_read,
     .poll = timerfd_poll,
-    .ioctl = timerfd_ioctl,
     .waitq = timerfd_waitq,
     .ioctl = timerfd_ioctl,
     .release = timerfd_release,

@@ -107,13 +107,6 @@ static int64_t random_ioctl(struct file *f, struct task *t, unsigned cmd, uint64
     }
 }
 
-/* ---- kmsg: an empty log ---- */
-
-static int64_t kmsg_read(struct file *f, struct uio *u, int64_t pos)
-{
-    return f->flags & O_NONBLOCK ? -EAGAIN : 0;
-}
-
 /* The launcher's /dev/null has no path inside. */
 static int null_fdname(struct file *f, char *buf, size_t size)
 {
@@ -132,8 +125,7 @@ static const struct file_ops g_full_ops = {
 static const struct file_ops g_random_ops = {
     .read = random_read, .write = random_write, .lseek = null_lseek, .ioctl = random_ioctl,
     .nowait = true};
-static const struct file_ops g_kmsg_ops = {
-    .read = kmsg_read, .write = null_write, .lseek = null_lseek};
+extern const struct file_ops g_kmsg_ops; /* kmsg.c */
 
 static const struct {
     unsigned minor;
