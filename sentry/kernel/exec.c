@@ -12,6 +12,7 @@
 #include "loader/loader.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -22,10 +23,13 @@ struct exec_state {
     struct cred *cred; /* the next credentials */
     struct loader_result loaded;
     struct pl_ctx *ctx;
+    char *name;          /* malloc'd; instead of the file name, or NULL */
+    bool name_is_closed; /* it will mean nothing after the exec */
 };
 
 static void exec_discard(struct exec_state *x)
 {
+    free(x->name);
     if (x->ctx)
         pl_ops()->ctx_destroy(x->ctx);
     if (x->loaded.mm)
@@ -84,7 +88,8 @@ static int exec_load(struct task *t, const char *filename, struct exec_strings *
 {
     struct loader_args a = {.task = t,
                             .file = x->file,
-                            .filename = filename,
+                            .filename = x->name ? x->name : filename,
+                            .name_is_closed = x->name_is_closed,
                             .strings = strings,
                             .cred = x->cred,
                             .secure = secure,
@@ -284,11 +289,29 @@ static void exec_commit(struct task *t, struct exec_state *x)
         ptrace_exec(t);
 }
 
+/* What a program executed through a descriptor is called: "/dev/fd/N" or "/dev/fd/N/name". A script's
+ * interpreter is to open that, which it cannot if the descriptor closes on exec. */
+static int exec_name(struct task *t, struct exec_state *x, int dirfd, const char *filename)
+{
+    bool cloexec;
+    if (dirfd == AT_FDCWD || filename[0] == '/')
+        return 0;
+    const char *slash = filename[0] ? "/" : "";
+    if (asprintf(&x->name, "/dev/fd/%d%s%s", dirfd, slash, filename) < 0) {
+        x->name = NULL;
+        return -ENOMEM;
+    }
+    x->name_is_closed = fdtable_flags(t->fds, dirfd, &cloexec) >= 0 && cloexec;
+    return 0;
+}
+
 int64_t task_exec(struct task *t, int dirfd, const char *filename, int flags,
                   struct exec_strings *strings)
 {
     struct exec_state x = {0};
-    int r = exec_check(t, dirfd, filename, flags, strings, &x);
+    int r = exec_name(t, &x, dirfd, filename);
+    if (!r)
+        r = exec_check(t, dirfd, filename, flags, strings, &x);
     if (!r)
         r = exec_private_files(t);
     if (!r)

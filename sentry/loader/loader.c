@@ -69,6 +69,8 @@ static int resolve_scripts(struct load *l)
             return 0;
         if (depth == SCRIPT_DEPTH)
             return -ELOOP;
+        if (depth == 0 && l->a->name_is_closed)
+            return -ENOENT;
         int r = enter_script(l, head, script_name);
         if (r)
             return r;

@@ -34,6 +34,7 @@ struct loader_args {
     const struct cred
         *cred; /* borrowed; the credentials that will hold after exec, for AT_*UID and AT_SECURE */
     bool fixed; /* addresses are not random */
+    bool name_is_closed; /* an interpreter could not open filename: no scripts */
     bool secure;
     const struct vdso *vdso; /* may be NULL */
     uint64_t stack_limit;    /* RLIMIT_STACK soft */

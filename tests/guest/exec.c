@@ -446,11 +446,37 @@ static int helper(int argc, char **argv)
     return 99;
 }
 
+/* A script run through a descriptor is opened again by its interpreter, as /dev/fd/N. */
+static void script_by_descriptor(void)
+{
+    char *const argv[] = {"x", NULL}, *const envp[] = {NULL};
+    const char text[] = "#!/bin/cat\nfrom the script\n";
+    char buf[128];
+    int fd[2];
+    write_file("s", text, strlen(text));
+    OK(chmod("s", 0755));
+    OK(pipe(fd));
+    int script = OK(open("s", O_RDONLY | O_CLOEXEC));
+    CHECK_ERR(syscall(SYS_execveat, script, "", argv, envp, 0x1000), ENOENT);
+    pid_t pid = OK(fork());
+    if (!pid) {
+        dup2(fd[1], 1);
+        OK(fcntl(script, F_SETFD, 0));
+        syscall(SYS_execveat, script, "", argv, envp, 0x1000);
+        _exit(9);
+    }
+    WAIT_EXIT(pid, 0);
+    ssize_t n = OK(read(fd[0], buf, sizeof(buf) - 1));
+    buf[n] = 0;
+    CHECK_STR(buf, text);
+    close(script), close(fd[0]), close(fd[1]);
+}
+
 GUEST_CHECKS(C(args_and_env), C(empty_argv), C(script), C(script_argument_is_one), C(script_nested), C(script_loop),
              C(errors), C(bad_pointers), C(text_busy), C(running_text_cannot_be_written), C(too_big),
              C(large_but_allowed), C(cloexec), C(signals_over_exec), C(pending_signal_survives), C(pid_stays),
              C(comm_and_cmdline), C(proc_self_exe), C(auxv), C(relative_execfn), C(execveat_fd), C(memfd_exec),
-             C(exec_from_a_thread_kills_the_others), C(setuid_bit), C(damaged_elf));
+             C(exec_from_a_thread_kills_the_others), C(setuid_bit), C(damaged_elf), C(script_by_descriptor));
 
 extern char **environ;
 
