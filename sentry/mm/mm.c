@@ -117,11 +117,7 @@ static int fork_vma(struct mm *src, struct mm *dst, struct vma *v, bool *flush)
     if (n->flags & VMA_LOCKED)
         n->flags &= ~(VMA_LOCKED | VMA_LOCKONFAULT);
     n->flags &= ~VMA_TOUCHED;
-    n->uffd_modes = 0; /* the child is nobody's business */
-    struct uffd_hook *h = n->uffd;
-    n->uffd = NULL;
-    if (h)
-        bug_on(ref_put(&h->ref)); /* v has one too */
+    uffd_vma_forget(n); /* the child is nobody's business */
     vma_insert(dst, n);
     if (v->flags & VMA_WIPEONFORK || vma_shared(v))
         return 0;

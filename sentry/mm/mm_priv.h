@@ -231,6 +231,7 @@ static inline unsigned mm_map_count_max(void)
 /* userfault.c */
 void uffd_vma_get(struct vma *v);
 void uffd_vma_put(struct vma *v); /* no locks */
+void uffd_vma_forget(struct vma *copy);
 /* Why a userfaultfd must hear of an access to a page with this entry: MM_UFFD_* or 0. */
 unsigned uffd_wants(const struct vma *v, uint64_t addr, uint64_t entry, unsigned access);
 void uffd_note_blocked(uint64_t addr, unsigned access);

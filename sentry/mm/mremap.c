@@ -70,6 +70,8 @@ static int move_pages(struct remap *r, struct vma *v, uint64_t va)
     int e = vma_dup(mm, v, r->addr, r->addr + r->new_size, &n);
     if (e)
         return e;
+    uffd_vma_forget(n); /* where it goes, its userfaultfd does not follow */
+    frames_change(&mm->frames, r->addr, r->addr + r->old_size, 0, FRAME_UFFD_WP);
     if (v->flags & VMA_TOUCHED && r->old_size)
         mm_unmap_platform(mm, r->addr, r->addr + r->old_size);
     frames_change(&mm->frames, r->addr, r->addr + r->old_size, 0, FRAME_MAPPED);

@@ -31,6 +31,15 @@ void uffd_vma_get(struct vma *v)
         hook_get(v->uffd);
 }
 
+/* For a copy of a registered VMA, which has a reference of its own: this is not the last. */
+void uffd_vma_forget(struct vma *copy)
+{
+    if (copy->uffd)
+        bug_on(ref_put(&copy->uffd->ref));
+    copy->uffd = NULL;
+    copy->uffd_modes = 0;
+}
+
 void uffd_vma_put(struct vma *v)
 {
     if (v->uffd)
@@ -64,6 +73,11 @@ static bool has_contents(uint64_t frame)
     return memfile_next_data(frame, frame + RF_PAGE_SIZE) < frame + RF_PAGE_SIZE;
 }
 
+static bool is_vdso(const struct vma *v)
+{
+    return v->name && !strncmp(v->name, "[v", 2);
+}
+
 static int may_register(struct mm *mm, uint64_t start, uint64_t end, const struct uffd_hook *h,
                         unsigned modes)
 {
@@ -71,7 +85,7 @@ static int may_register(struct mm *mm, uint64_t start, uint64_t end, const struc
     if (!v || v->start >= end)
         return -EINVAL;
     for (; v && v->start < end; v = vma_next(v)) {
-        if (v->name || (vma_is_anon(v) ? vma_shared(v) : !in_memory_file(v)))
+        if (is_vdso(v) || (vma_is_anon(v) ? vma_shared(v) : !in_memory_file(v)))
             return -EINVAL;
         if (modes & MM_UFFD_WP && vma_shared(v))
             return -EINVAL;

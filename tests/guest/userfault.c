@@ -306,6 +306,24 @@ static void fork_and_death(void)
     CHECK_EQ(*p, 0);
 }
 
+static void moved_and_heap(void)
+{
+    char *p = pages(2);
+    int fd = open_uffd(O_NONBLOCK, 0);
+    enlist(fd, p, 2, UFFDIO_REGISTER_MODE_MISSING);
+    char *q = OK(mremap(p, 2 * PAGE, 4 * PAGE, MREMAP_MAYMOVE));
+    if (q == p)
+        SKIP("it has not moved");
+    CHECK_EQ(q[0] + q[3 * PAGE], 0); /* registered no more */
+    char *heap = OK(sbrk(4 * PAGE));
+    heap = (char *)(((uintptr_t)heap + PAGE - 1) & -PAGE);
+    enlist(fd, heap, 1, UFFDIO_REGISTER_MODE_MISSING);
+    OK(madvise(heap, PAGE, MADV_DONTNEED));
+    OK(copy_page(fd, heap, 'h', 0));
+    CHECK_EQ(heap[1], 'h');
+    close(fd);
+}
+
 static void rights(void)
 {
     if (open("/proc/sys/vm/unprivileged_userfaultfd", O_RDONLY) < 0)
@@ -320,4 +338,5 @@ static void rights(void)
 }
 
 GUEST_MAIN(C(arguments), C(missing_pages), C(present_pages_stay), C(in_a_system_call),
-           C(shared_memory), C(sigbus_instead), C(write_protection), C(fork_and_death), C(rights))
+           C(shared_memory), C(sigbus_instead), C(write_protection), C(fork_and_death),
+           C(moved_and_heap), C(rights))
