@@ -386,6 +386,12 @@ int64_t net_getsockopt(struct task *t, int fd, int level, int name, void *value,
     return err;
 }
 
+void net_set_error(struct socket *s, int err)
+{
+    LOCK_GUARD(&g_net_lock);
+    s->error = err;
+}
+
 int net_pidfd_install(struct task *t, struct process *p)
 {
     struct file *f;

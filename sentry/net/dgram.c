@@ -20,15 +20,21 @@ static int destination(struct task *t, struct socket *s, struct net_msg *m, stru
         int err = s->family->check(s, &a);
         return err ? err : s->family->find(t, s, &a, out);
     }
-    LOCK_GUARD(&g_net_lock);
+    lock_acquire(&g_net_lock);
     struct socket *peer = s->peer;
-    bool gone = s->peer_gone || (peer && peer->state == SOCK_CLOSED);
-    s->peer_gone = false;
-    if (!peer || gone)
-        return gone ? -ECONNREFUSED : -ENOTCONN;
-    socket_get(peer);
+    bool gone = peer && peer->state == SOCK_CLOSED;
+    if (gone) { /* told once, and the association is dissolved */
+        s->peer = NULL;
+        s->state = SOCK_IDLE;
+        s->remote.size = 0;
+    } else if (peer) {
+        socket_get(peer);
+    }
+    lock_release(&g_net_lock);
+    if (gone)
+        socket_put(peer);
     *out = peer;
-    return 0;
+    return gone ? -ECONNREFUSED : peer ? 0 : -ENOTCONN;
 }
 
 static int room_locked(struct socket *s, struct socket *dest, size_t size)
@@ -124,13 +130,13 @@ int64_t dgram_send(struct task *t, struct socket *s, struct file *f, struct net_
     if (m->flags & MSG_OOB)
         return -EOPNOTSUPP;
     int64_t err = socket_take_error(s);
+    if (!err && m->uio->remaining > s->sndbuf - MIN(s->sndbuf, (uint64_t)32))
+        err = -EMSGSIZE;
     if (!err)
         err = destination(t, s, m, &dest);
     if (err)
         return err;
-    if (m->uio->remaining > s->sndbuf - MIN(s->sndbuf, (uint64_t)32))
-        err = -EMSGSIZE;
-    if (!err && (s->opt[OPT_PASSCRED] || s->opt[OPT_PASSPIDFD]) && !s->local.size)
+    if ((s->opt[OPT_PASSCRED] || s->opt[OPT_PASSPIDFD]) && !s->local.size)
         err = s->family->autobind(t, s);
     if (!err)
         err = send_to(t, s, f, m, dest);

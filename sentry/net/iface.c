@@ -345,7 +345,8 @@ int64_t net_ioctl_interface(struct task *t, unsigned cmd, uint64_t arg)
         return ifconf(t, arg);
     if (cmd == SIOCADDRT || cmd == SIOCDELRT)
         return ioctl_route(t, cmd);
-    if (cmd < 0x8910 || cmd > 0x8991)
+    bool private = cmd >= SIOCDEVPRIVATE && cmd < SIOCDEVPRIVATE + 16;
+    if ((cmd < 0x8910 || cmd > 0x8991) && !private)
         return -ENOTTY;
     if (uaccess_read_obj(t->mm, &r, uaddr(arg)))
         return -EFAULT;
@@ -356,6 +357,8 @@ int64_t net_ioctl_interface(struct task *t, unsigned cmd, uint64_t arg)
         strcpy(r.ifr_name, "lo");
         return uaccess_write_obj(t->mm, uaddr(arg), &r) ? -EFAULT : 0;
     }
+    if (private)
+        return strcmp(r.ifr_name, "lo") ? -ENODEV : -EOPNOTSUPP;
     bool set = is_set(cmd);
     if (set && !cred_has_cap(t->cred, CAP_NET_ADMIN))
         return -EPERM;

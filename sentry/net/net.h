@@ -88,6 +88,7 @@ int64_t net_recvmsg(struct task *t, struct socket *s, struct file *f, struct net
  * -ENOTSOCK. */
 int net_socket_of(struct task *t, int fd, struct file **f, struct socket **out);
 bool net_file_is_socket(struct file *f);
+void net_set_error(struct socket *s, int err); /* pending SO_ERROR, positive */
 /* The same for a netlink socket (-EINVAL: another kind), and a message into its queue from us. */
 int net_netlink_of(struct task *t, int fd, struct file **f, struct socket **out);
 void net_netlink_push(struct socket *s, const void *data, size_t size);

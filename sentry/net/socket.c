@@ -321,6 +321,7 @@ static void socket_close(struct socket *s)
     struct list unread = LIST_INIT(unread);
     list_splice_back(&unread, &s->rx);
     s->rx_bytes = 0;
+    s->rx_count = 0;
     struct socket *peer = detach_peer_locked(s, !list_empty(&unread));
     list_del(&s->all_node);
     mcast_release(s);
@@ -419,7 +420,8 @@ static bool poll_writable(const struct socket *s)
         return !(s->type == SOCK_SEQPACKET && s->state == SOCK_LISTENING);
     const struct socket *to = s->peer;
     if (socket_is_unix(s) && !socket_is_connected_type(s))
-        return to->peer == s || to->rx_count < net_knob(NET_UNIX_QLEN);
+        return (to->peer == s || to->rx_count <= net_knob(NET_UNIX_QLEN)) &&
+               to->rx_bytes + sizeof(struct packet) <= s->sndbuf;
     return to->rx_bytes < MIN(to->rcvbuf, s->sndbuf);
 }
 
@@ -536,8 +538,12 @@ static int64_t sockfile_ioctl(struct file *f, struct task *t, unsigned cmd, uint
         n = stream_at_mark(s);
         break;
     case 0x8906: /* SIOCGSTAMP */
+        if (socket_is_unix(s))
+            return -ENOTTY;
         return ioctl_stamp(t, s, arg, /*ns=*/false);
     case 0x8907: /* SIOCGSTAMPNS */
+        if (socket_is_unix(s))
+            return -ENOTTY;
         return ioctl_stamp(t, s, arg, /*ns=*/true);
     case 0x8901 ... 0x8904: /* FIOSETOWN, SIOCSPGRP, FIOGETOWN, SIOCGPGRP */
         return ioctl_owner(t, f, cmd, arg);

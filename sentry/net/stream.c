@@ -562,7 +562,7 @@ static int64_t take_stream(struct socket *s, struct net_msg *m, struct packet *p
     bool peek = m->flags & MSG_PEEK;
     size_t skip = peek && s->opt[OPT_PEEK_OFF] > 0 ? s->opt[OPT_PEEK_OFF] : 0;
     while (p && m->uio->remaining) {
-        if (total && (p->scm || !same_sender(s, p, &first)))
+        if (total && !same_sender(s, p, &first))
             break;
         enum mark mark = at_mark(s, p, total);
         struct packet *next = next_packet(s, p);
@@ -605,7 +605,6 @@ static int64_t take_message(struct socket *s, struct net_msg *m, struct packet *
     if (want < p->size)
         m->out_flags |= MSG_TRUNC;
     int64_t ret = n < want ? -EFAULT : m->flags & MSG_TRUNC ? (int64_t)p->size : (int64_t)n;
-    m->out_flags |= MSG_EOR;
     if (!(m->flags & MSG_PEEK))
         consume(s, p, p->size, /*whole=*/true);
     return ret;

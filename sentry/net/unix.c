@@ -106,8 +106,12 @@ static int bind_path(struct task *t, struct socket *s, const struct net_addr *a)
     char name[sizeof(un(a)->sun_path) + 1];
     struct path at;
     path_of(a, name);
-    if (s->named)
-        return -EINVAL;
+    if (s->named) { /* a name that is there already is told first */
+        int err = vfs_walk(t, AT_FDCWD, name, 0, &at);
+        if (!err)
+            path_put(&at);
+        return err ? -EINVAL : -EADDRINUSE;
+    }
     int err = vfs_bind_socket(t, name, 0777 & ~t->fs->umask, NULL, &at);
     if (err)
         return err == -EEXIST ? -EADDRINUSE : err;

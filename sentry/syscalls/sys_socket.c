@@ -473,6 +473,8 @@ static int64_t many(struct task *t, const struct sysargs *a, bool send, int64_t 
         if (time_now() > deadline)
             break;
     }
+    if (!send && done && ret < 0 && ret != -EAGAIN && ret > -512)
+        net_set_error(s, -ret);
     file_put(f);
     return done ? done : ret;
 }
