@@ -103,6 +103,7 @@ static int disconnect(struct socket *s)
 {
     if (socket_is_connected_type(s) && socket_is_unix(s))
         return -EINVAL;
+    stream_pending_end(s);
     lock_acquire(&g_net_lock);
     struct socket *old = disconnect_locked(s);
     lock_release(&g_net_lock);
@@ -240,6 +241,7 @@ int64_t net_accept(struct task *t, int fd, int flags, struct sockaddr_storage *a
         return ret;
     ret = accept_wait(t, s, f, &c);
     if (ret == 0) {
+        stream_admit(t, s);
         waitq_wake(&s->wq, POLLOUT); /* a connector may wait for room in the backlog */
         *size = c->remote.size ? c->remote.size : sizeof(sa_family_t);
         memcpy(addr, &c->remote.ss, sizeof(*addr));

@@ -94,6 +94,7 @@ struct socket {
     bool rx_eof; /* no more will come: the peer closed or shut down writing */
     bool shut_read, shut_write;
     bool fin_first;           /* TCP: our end of file went out before the peer's came */
+    bool embryo;              /* closed before anybody accepted it */
     bool peer_gone;           /* connected once, and the other end is closed */
     int connecting;           /* CONNECT_*: a non-blocking connect that has not been told of */
     int error;                /* pending SO_ERROR, positive */
@@ -104,6 +105,8 @@ struct socket {
     struct list accept_queue; /* struct socket.accept_node; one reference each */
     struct list_node accept_node;
     unsigned accept_count, backlog;
+    struct list pending;        /* TCP: clients that wait for room, by their accept_node; counted */
+    struct socket *pending_at;  /* the listener in whose list it is; counted */
     struct net_addr local, remote;
     struct peer_id *own_id, *peer_id; /* counted; unix only, else NULL */
     uint32_t uid;                     /* const; creator, for /proc and SO_REUSEPORT */
@@ -231,6 +234,10 @@ int stream_connect(struct task *t, struct socket *s, struct file *f, const struc
 int64_t stream_send(struct task *t, struct socket *s, struct file *f, struct net_msg *m);
 int64_t stream_recv(struct task *t, struct socket *s, struct file *f, struct net_msg *m);
 int stream_at_mark(struct socket *s);
+/* There may be room in l's backlog again: who waits for it is let in. */
+void stream_admit(struct task *t, struct socket *l);
+/* s waits no more, or nobody waits for s any more: they are refused. No locks held. */
+void stream_pending_end(struct socket *s);
 int stream_unread_locked(struct socket *s); /* FIONREAD */
 int dgram_connect(struct task *t, struct socket *s, const struct net_addr *a);
 int64_t dgram_send(struct task *t, struct socket *s, struct file *f, struct net_msg *m);

@@ -627,9 +627,7 @@ static int give_table(struct socket *s, int i, void *v, unsigned *size)
     if (i == OPT_HOPS && n == -1)
         n = net_knob(NET_DEFAULT_TTL);
     if (i == OPT_MAXSEG && !n)
-        n = s->state == SOCK_CONNECTED ? 65483 : 536;
-    if (i == OPT_MAXSEG && s->state == SOCK_CONNECTED)
-        n = MIN(n, 65483);
+        n = s->state == SOCK_CONNECTED ? 32768 : 536;
     /* An IP option may be asked for as one byte. */
     if (g_options[i].level == IPPROTO_IP && *size && *size < sizeof(int) && n >= 0 && n <= 255) {
         uint8_t byte = n;

@@ -213,7 +213,7 @@ static int give_mtu(struct socket *s, void *v, unsigned *size)
     if (s->state != SOCK_CONNECTED)
         return -ENOTCONN;
     iface_get(&lo);
-    return opt_give_int(v, size, lo.mtu);
+    return opt_give_int(v, size, MIN(lo.mtu, 65535u));
 }
 
 static int ip_get(struct socket *s, int name, void *v, unsigned *size)

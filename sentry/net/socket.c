@@ -197,6 +197,7 @@ static struct socket *socket_alloc(struct task *t, const struct family *fam, int
     list_init(&s->rx);
     list_init(&s->errq);
     list_init(&s->accept_queue);
+    list_init(&s->pending);
     list_init(&s->mcast);
     list_node_init(&s->mcast_node);
     list_node_init(&s->accept_node);
@@ -277,7 +278,7 @@ static struct socket *detach_peer_locked(struct socket *s, bool unread)
     if (socket_is_connected_type(s) && peer->peer == s) {
         peer->peer = NULL;
         peer->peer_gone = true;
-        bool reset = unread || (s->linger.l_onoff && !s->linger.l_linger && !socket_is_unix(s));
+        bool reset = unread || s->embryo || (s->linger.l_onoff && !s->linger.l_linger && !socket_is_unix(s));
         if (!s->shut_write)
             s->fin_first = !s->rx_eof && !reset;
         if (reset) {
@@ -315,6 +316,7 @@ static void socket_close(struct socket *s)
         return;
     }
     (void)dgram_uncork(task_current(), s);
+    stream_pending_end(s);
     lock_acquire(&g_net_lock);
     s->file = NULL;
     s->urgent = NULL;
@@ -348,8 +350,7 @@ static void refuse_waiting(struct socket *s)
         if (c) {
             list_del(&c->accept_node);
             s->accept_count--;
-            if (c->peer)
-                stream_reset_locked(c->peer);
+            c->embryo = true;
         }
         lock_release(&g_net_lock);
         if (!c)

@@ -194,12 +194,102 @@ static bool listener_has_room(struct socket *l)
     return l->accept_count <= l->backlog || l->state != SOCK_LISTENING;
 }
 
+/* TCP: s is let in as soon as somebody is accepted. */
+static int pending_add(struct socket *s, struct socket *l, const struct net_addr *a)
+{
+    LOCK_GUARD(&g_net_lock);
+    if (l->state != SOCK_LISTENING || s->pending_at)
+        return -ECONNREFUSED;
+    socket_get(s);
+    socket_get(l);
+    s->pending_at = l;
+    s->remote = *a;
+    list_push_back(&l->pending, &s->accept_node);
+    return -EAGAIN;
+}
+
+static bool admit_one(struct task *t, struct socket *l, struct socket *server)
+{
+    lock_acquire(&g_net_lock);
+    struct socket *c = list_first(&l->pending, struct socket, accept_node);
+    bool room = c && l->state == SOCK_LISTENING && l->accept_count <= l->backlog;
+    if (room) {
+        struct net_addr to = c->remote;
+        list_del(&c->accept_node);
+        c->pending_at = NULL;
+        establish_locked(c, l, server, &to);
+        c->connecting = CONNECT_OK;
+    }
+    lock_release(&g_net_lock);
+    if (!room)
+        return false;
+    waitq_wake(&l->wq, POLLIN | POLLRDNORM);
+    waitq_wake(&c->wq, ~0u);
+    socket_put(c);
+    socket_put(l);
+    return true;
+}
+
+void stream_admit(struct task *t, struct socket *l)
+{
+    for (bool more = true; more;) {
+        struct socket *server;
+        lock_acquire(&g_net_lock);
+        bool any = !list_empty(&l->pending);
+        lock_release(&g_net_lock);
+        if (!any || socket_new(t, l->domain, l->type, l->protocol, &server))
+            return;
+        more = admit_one(t, l, server);
+        socket_put(server);
+    }
+}
+
+/* Take c out of its listener's list; its references are then the caller's. */
+static struct socket *pending_take_locked(struct socket *c)
+{
+    struct socket *l = c->pending_at;
+    if (l)
+        list_del(&c->accept_node);
+    c->pending_at = NULL;
+    return l;
+}
+
+static void refuse_pending(struct socket *l, struct socket *c)
+{
+    waitq_wake(&c->wq, ~0u);
+    socket_put(c);
+    socket_put(l);
+}
+
+void stream_pending_end(struct socket *s)
+{
+    lock_acquire(&g_net_lock);
+    struct socket *l = pending_take_locked(s), *c;
+    lock_release(&g_net_lock);
+    if (l)
+        refuse_pending(l, s);
+    for (;;) {
+        lock_acquire(&g_net_lock);
+        c = list_first(&s->pending, struct socket, accept_node);
+        if (c) {
+            (void)pending_take_locked(c);
+            c->connecting = CONNECT_FAILED;
+            c->error = ECONNREFUSED;
+            c->shut_read = c->shut_write = true;
+        }
+        lock_release(&g_net_lock);
+        if (!c)
+            return;
+        refuse_pending(s, c);
+    }
+}
+
 /* A listener without room: the caller waits, or (TCP) is told when it is through. */
 static int connect_full(struct task *t, struct socket *s, struct file *f, struct socket *l,
-                        int64_t deadline)
+                        const struct net_addr *a, int64_t deadline)
 {
     if (socket_nonblocking(f, 0))
-        return -EAGAIN;
+        return s->kind & K_TCP ? pending_add(s, l, a) : -EAGAIN;
     int err = wait_event(t, &l->wq, deadline, listener_has_room(l));
     err = socket_wait_result(err, s->sndtimeo);
     return err == -EAGAIN && s->kind & K_TCP ? -EINPROGRESS : err;
@@ -209,8 +299,8 @@ static int connect_full(struct task *t, struct socket *s, struct file *f, struct
 static int connect_later(struct socket *s, int err)
 {
     LOCK_GUARD(&g_net_lock);
-    if (err == -EAGAIN) {
-        s->connecting = CONNECT_WAITING;
+    if (err == -EAGAIN) { /* unless it has been let in already */
+        s->connecting = s->pending_at ? CONNECT_WAITING : CONNECT_OK;
     } else if (err) {
         s->connecting = CONNECT_FAILED;
         s->error = -err;
@@ -253,7 +343,7 @@ int stream_connect(struct task *t, struct socket *s, struct file *f, const struc
         err = connect_once(t, s, a, &l);
         if (err != -EAGAIN)
             break;
-        err = connect_full(t, s, f, l, deadline);
+        err = connect_full(t, s, f, l, a, deadline);
         socket_put(l);
     }
     if (s->kind & K_TCP && socket_nonblocking(f, 0) &&

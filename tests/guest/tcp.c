@@ -307,6 +307,34 @@ static void accept_and_bad_addresses(void)
     close(u), close(l);
 }
 
+static void a_full_backlog_keeps_them_waiting(void)
+{
+    int l = listener(0), c[3];
+    for (int i = 0; i < 3; i++) {
+        c[i] = OK(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0));
+        CHECK_ERR(connect(c[i], (void *)&g_at, sizeof(g_at)), EINPROGRESS);
+    }
+    await(c[0], POLLOUT);
+    CHECK_EQ(events(c[2]), 0);
+    CHECK_ERR(connect(c[2], (void *)&g_at, sizeof(g_at)), EALREADY);
+    for (int i = 0; i < 3; i++)
+        close(OK(accept(l, NULL, NULL)));
+    close(l);
+    for (int i = 0; i < 3; i++)
+        close(c[i]);
+}
+
+static void a_listener_that_goes_resets(void)
+{
+    int l = listener(5), c = OK(socket(AF_INET, SOCK_STREAM, 0));
+    OK(connect(c, (void *)&g_at, sizeof(g_at)));
+    close(l);
+    await(c, POLLIN | POLLOUT | POLLRDHUP | POLLERR | POLLHUP);
+    CHECK_ERR(read(c, g_buf, 1), ECONNRESET);
+    CHECK_ERR(send(c, "x", 1, MSG_NOSIGNAL), EPIPE);
+    close(c);
+}
+
 static void low_water_and_waitall(void)
 {
     int four = 4;
@@ -333,4 +361,4 @@ static void low_water_and_waitall(void)
 GUEST_MAIN(C(write_to_closed_peer), C(close_with_unread_data_resets), C(connect_without_waiting), C(refused_can_try_again),
            C(half_close), C(shut_reading_still_reads), C(urgent_data), C(urgent_data_signals), C(connect_to_itself),
            C(names_are_shared_by_rule), C(a_closed_connection_keeps_its_port), C(not_connected), C(accept_and_bad_addresses),
-           C(low_water_and_waitall))
+           C(a_full_backlog_keeps_them_waiting), C(a_listener_that_goes_resets), C(low_water_and_waitall))
