@@ -5,6 +5,7 @@
  * STARTING to STOPPED with the status that a shell would give. Records are freed by destroy, or
  * with the sandbox. */
 #include "control/control_priv.h"
+#include "net/net.h"
 
 #include "base/host.h"
 #include "base/log.h"
@@ -168,6 +169,8 @@ static int make_namespaces(struct record *r, struct complaint *why)
             record_put(other);
         } else if (!with && !r->is_root) {
             err = ns_set_renew(NULL, s, g_kernel.root_user_ns, g_ns_flags[i]);
+            if (!err && i == DESC_NS_NET)
+                net_ns_set_up(s->net);
         }
         if (err)
             return complain(why, RF_EXIT_ERROR, "no new namespace: %s", strerror(-err));

@@ -77,10 +77,20 @@ static int cgroup_enter(struct task *t, struct ns *ns, struct ns_switch *sw)
     return 0;
 }
 
+void (*g_net_ns_gone)(struct ns *ns);
+
+static void net_free(struct ns *ns)
+{
+    void (*gone)(struct ns *) = __atomic_load_n(&g_net_ns_gone, __ATOMIC_ACQUIRE);
+    if (gone)
+        gone(ns);
+    free(ns);
+}
+
 static const struct ns_ops g_net_ops = {.kind = NS_NET,
                                         .name = "net",
                                         .clone_flag = CLONE_NEWNET,
-                                        .free = plain_free,
+                                        .free = net_free,
                                         .enter = net_enter};
 static const struct ns_ops g_cgroup_ops = {.kind = NS_CGROUP,
                                            .name = "cgroup",

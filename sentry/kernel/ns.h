@@ -59,6 +59,8 @@ struct ns_set {
     struct ns *net, *cgroup;     /* names without contents of their own, so far */
     struct pid_ns *pid_children; /* where its children are born */
 };
+/* The net room's: a network namespace is being freed. */
+extern void (*g_net_ns_gone)(struct ns *ns);
 void ns_set_get(struct ns_set *s);
 void ns_set_put(struct ns_set *s);
 /* A copy to edit. NULL: no memory. */

@@ -74,8 +74,8 @@ int confine_enter(bool die_with_parent, const char **step)
     *step = "prctl";
     /* The change of identity has cleared the death signal. Dumpable stays off: no core, no ptrace.
      */
-    if (prctl(PR_SET_PDEATHSIG, die_with_parent ? SIGKILL : 0) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0 ||
-        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+    if (prctl(PR_SET_PDEATHSIG, die_with_parent ? SIGKILL : 0) < 0 ||
+        prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return -errno;
     struct rlimit nofile;
     if (getrlimit(RLIMIT_NOFILE, &nofile) == 0) {
@@ -148,8 +148,8 @@ static const struct allowed {
 #undef ALLOW
 };
 
-/* With --network=host, and only then: the host's sockets. Data, readiness and the rest of their life
- * use calls of the list above. */
+/* With --network=host, and only then: the host's sockets. Data, readiness and the rest of their
+ * life use calls of the list above. */
 static const struct allowed g_network[] = {
 #define ALLOW(name, check, reason)                                                                 \
     {                                                                                              \
@@ -195,7 +195,8 @@ static int add_rule(scmp_filter_ctx f, const struct allowed *a)
     return seccomp_rule_add(f, SCMP_ACT_ALLOW, a->nr, 0);
 }
 
-/* The sanitizers' runtimes make calls of their own; a test build with them goes without the list. */
+/* The sanitizers' runtimes make calls of their own; a test build with them goes without the list.
+ */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 static const bool g_sanitized = true;
 #else

@@ -87,7 +87,7 @@ static int parse_u32(const char *data, size_t size, uint32_t *out)
 static int parse_socket(struct task *t, struct socket *s, struct net_msg *m, int type,
                         const char *data, size_t size)
 {
-    bool admin = cred_has_cap(t->cred, CAP_NET_ADMIN) || cred_has_cap(t->cred, CAP_NET_RAW);
+    bool admin = net_capable(t, CAP_NET_ADMIN) || net_capable(t, CAP_NET_RAW);
     switch (type) {
     case SCM_RIGHTS:
         return socket_is_unix(s) ? parse_rights(t, m, data, size) : 0;
@@ -303,8 +303,8 @@ static void put_ipv6(struct socket *s, struct net_msg *m, const struct packet_me
     if (s->opt[OPT_RECVTCLASS])
         put_int(m, IPPROTO_IPV6, IPV6_TCLASS, meta->tos);
     if (s->opt[OPT_RECVORIGDST6]) {
-        struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(meta->to_port),
-                                   .sin6_addr = meta->to};
+        struct sockaddr_in6 in6 = {
+            .sin6_family = AF_INET6, .sin6_port = htons(meta->to_port), .sin6_addr = meta->to};
         net_control_put(m, IPPROTO_IPV6, IPV6_ORIGDSTADDR, &in6, sizeof(in6));
     }
 }

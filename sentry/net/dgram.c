@@ -265,8 +265,9 @@ static int64_t recv_once(struct socket *s, struct net_msg *m)
     source_name(s, p, m);
     if (want < p->size - skip)
         m->out_flags |= MSG_TRUNC;
-    int64_t ret =
-        n < want ? -EFAULT : m->flags & MSG_TRUNC ? (int64_t)(p->size - skip) : (int64_t)n;
+    int64_t ret = n < want               ? -EFAULT
+                  : m->flags & MSG_TRUNC ? (int64_t)(p->size - skip)
+                                         : (int64_t)n;
     if (peek && s->opt[OPT_PEEK_OFF] >= 0)
         s->opt[OPT_PEEK_OFF] += n;
     if (!peek)

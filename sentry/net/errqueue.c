@@ -80,8 +80,8 @@ void errqueue_port_unreachable(struct socket *s, const struct net_addr *to, stru
 /* Sends were copied: their completion is there at once, and neighbours are told as one range. */
 void errqueue_zerocopy(struct socket *s)
 {
-    struct entry e = {.e = {.ee_origin = SO_EE_ORIGIN_ZEROCOPY,
-                            .ee_code = SO_EE_CODE_ZEROCOPY_COPIED}};
+    struct entry e = {
+        .e = {.ee_origin = SO_EE_ORIGIN_ZEROCOPY, .ee_code = SO_EE_CODE_ZEROCOPY_COPIED}};
     lock_acquire(&g_net_lock);
     uint32_t id = s->zerocopy_next++;
     struct packet *last = list_last(&s->errq, struct packet, node);
@@ -124,8 +124,10 @@ void errqueue_tx_stamp(struct socket *s, struct net_msg *m, struct packet *p)
     for (unsigned i = 0; i < ARRAY_COUNT(steps); i++) {
         if (!(kinds & steps[i].flag) || (i == 2 && !(s->kind & K_TCP)))
             continue;
-        struct entry e = {.e = {.ee_errno = ENOMSG, .ee_origin = SO_EE_ORIGIN_TIMESTAMPING,
-                                .ee_info = steps[i].info, .ee_data = id},
+        struct entry e = {.e = {.ee_errno = ENOMSG,
+                                .ee_origin = SO_EE_ORIGIN_TIMESTAMPING,
+                                .ee_info = steps[i].info,
+                                .ee_data = id},
                           .sent = time_realtime()};
         bool bare = flags & SOF_TIMESTAMPING_OPT_TSONLY;
         struct packet *q = entry_new(&e, p->data, bare ? 0 : p->size);

@@ -35,13 +35,27 @@ void filter_put(struct filter *f)
 static bool code_known(unsigned code)
 {
     static const uint16_t known[] = {
-        BPF_LD | BPF_W | BPF_ABS,  BPF_LD | BPF_H | BPF_ABS,  BPF_LD | BPF_B | BPF_ABS,
-        BPF_LD | BPF_W | BPF_LEN,  BPF_LD | BPF_W | BPF_IND,  BPF_LD | BPF_H | BPF_IND,
-        BPF_LD | BPF_B | BPF_IND,  BPF_LD | BPF_IMM,          BPF_LD | BPF_MEM,
-        BPF_LDX | BPF_W | BPF_LEN, BPF_LDX | BPF_B | BPF_MSH, BPF_LDX | BPF_IMM,
-        BPF_LDX | BPF_MEM,         BPF_ST,                    BPF_STX,
-        BPF_ALU | BPF_NEG,         BPF_JMP | BPF_JA,          BPF_RET | BPF_K,
-        BPF_RET | BPF_A,           BPF_MISC | BPF_TAX,        BPF_MISC | BPF_TXA,
+        BPF_LD | BPF_W | BPF_ABS,
+        BPF_LD | BPF_H | BPF_ABS,
+        BPF_LD | BPF_B | BPF_ABS,
+        BPF_LD | BPF_W | BPF_LEN,
+        BPF_LD | BPF_W | BPF_IND,
+        BPF_LD | BPF_H | BPF_IND,
+        BPF_LD | BPF_B | BPF_IND,
+        BPF_LD | BPF_IMM,
+        BPF_LD | BPF_MEM,
+        BPF_LDX | BPF_W | BPF_LEN,
+        BPF_LDX | BPF_B | BPF_MSH,
+        BPF_LDX | BPF_IMM,
+        BPF_LDX | BPF_MEM,
+        BPF_ST,
+        BPF_STX,
+        BPF_ALU | BPF_NEG,
+        BPF_JMP | BPF_JA,
+        BPF_RET | BPF_K,
+        BPF_RET | BPF_A,
+        BPF_MISC | BPF_TAX,
+        BPF_MISC | BPF_TXA,
     };
     for (unsigned i = 0; i < ARRAY_COUNT(known); i++)
         if (known[i] == code)
@@ -370,11 +384,13 @@ static uint32_t run(const struct filter *f, const struct view *v)
     return 0;
 }
 
-size_t filter_run(struct socket *to, const struct packet *p, const void *header,
-                  size_t header_size)
+size_t filter_run(struct socket *to, const struct packet *p, const void *header, size_t header_size)
 {
-    struct view v = {.head = header, .data = (const uint8_t *)p->data, .head_size = header_size,
-                     .size = header_size + p->size, .p = p};
+    struct view v = {.head = header,
+                     .data = (const uint8_t *)p->data,
+                     .head_size = header_size,
+                     .size = header_size + p->size,
+                     .p = p};
     if (!to->filter)
         return v.size;
     uint32_t keep = run(to->filter, &v);

@@ -1,9 +1,9 @@
 /* --network=host: AF_INET and AF_INET6 stream and datagram sockets, and NETLINK_ROUTE for reading,
  * are sockets of the host, in the network namespace that the sentry was started in.
  *
- * Every host socket is non-blocking; a guest that waits sleeps on the socket's wait queue, which the
- * poller thread wakes. Data goes between the host kernel and guest memory in one copy. What a guest
- * gives the host kernel is a copy of ours, of known shape: options that hold pointers or
+ * Every host socket is non-blocking; a guest that waits sleeps on the socket's wait queue, which
+ * the poller thread wakes. Data goes between the host kernel and guest memory in one copy. What a
+ * guest gives the host kernel is a copy of ours, of known shape: options that hold pointers or
  * descriptors are refused. The sentry has no capabilities, so neither have its sockets: no raw
  * sockets, no ports that are the host administrator's. */
 #include "base/host.h"
@@ -22,10 +22,10 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 
-#define BOUNCE_MAX (256 * 1024)
+#define BOUNCE_MAX   (256 * 1024)
 #define IOV_MAX_HOST 64
 
-struct host_socket { /* socket.priv */
+struct host_socket {            /* socket.priv */
     int fd;                     /* const */
     struct poller_entry *entry; /* const */
 };
@@ -363,7 +363,8 @@ static int host_parse_control(struct net_msg *m, const char *buf, size_t size)
         memcpy(&h, buf + at, sizeof(h));
         if (h.cmsg_len < sizeof(h) || h.cmsg_len > size - at)
             return -EINVAL;
-        if (h.cmsg_level == SOL_SOCKET && (h.cmsg_type == SCM_RIGHTS || h.cmsg_type == SCM_CREDENTIALS))
+        if (h.cmsg_level == SOL_SOCKET &&
+            (h.cmsg_type == SCM_RIGHTS || h.cmsg_type == SCM_CREDENTIALS))
             return -EINVAL;
         size_t step = CMSG_ALIGN(h.cmsg_len);
         if (step >= size - at)
@@ -384,8 +385,8 @@ static int host_parse_control(struct net_msg *m, const char *buf, size_t size)
 static unsigned host_poll_(struct socket *s)
 {
     struct pollfd p = {.fd = fd_of(s),
-                       .events = POLLIN | POLLRDNORM | POLLPRI | POLLOUT | POLLWRNORM |
-                                 POLLWRBAND | POLLRDHUP};
+                       .events = POLLIN | POLLRDNORM | POLLPRI | POLLOUT | POLLWRNORM | POLLWRBAND |
+                                 POLLRDHUP};
     unsigned missing = 0;
     if (host_poll(&p, 1, 0) < 0)
         return POLLERR;
@@ -401,7 +402,8 @@ static unsigned host_poll_(struct socket *s)
 /* ---- options
  * ------------------------------------------------------------------------ */
 
-/* Values with pointers or descriptors in them, and what would tie guest memory to the host kernel. */
+/* Values with pointers or descriptors in them, and what would tie guest memory to the host kernel.
+ */
 static int option_refused(int level, int name)
 {
     if (level == SOL_SOCKET) {

@@ -1,42 +1,48 @@
 /* The one network interface of a sandbox, lo: its state, and the ioctls of netdevice(7). */
-#include "net/iface_priv.h"
 #include "base/overflow.h"
+#include "net/iface_priv.h"
 #include "net/net_priv.h"
 
 #include <errno.h>
+#include <linux/if.h>
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
-#include <linux/if.h>
 #include <linux/sockios.h>
 #include <stdio.h>
 #include <string.h>
 
 static struct lock g_iface_lock = LOCK_INITIALIZER(LR_LEAF);
-static struct iface g_lo = { /* lock: g_iface_lock */
-    .flags = IFF_UP | IFF_LOOPBACK,
-    .mtu = 65536,
-    .qlen = 1000,
-    .addr_count = 2,
-    .addrs = {{.ip = {.s6_addr = {[10] = 0xff, 0xff, 127, 0, 0, 1}},
-               .prefix = 8,
-               .scope = RT_SCOPE_HOST,
-               .flags = IFA_F_PERMANENT,
-               .label = "lo"},
-              {.ip = {.s6_addr = {[15] = 1}},
-               .prefix = 128,
-               .scope = RT_SCOPE_HOST,
-               .flags = IFA_F_PERMANENT}},
-};
-/* Written with the lock, read without on each send: the usual case at a glance. */
-static bool g_up = true;     /* atomic */
-static unsigned g_extra;     /* atomic; addresses beyond the two that are always there */
+#define OWN_ADDRS                                                                                  \
+    {.ip = {.s6_addr = {[10] = 0xff, 0xff, 127, 0, 0, 1}},                                         \
+     .prefix = 8,                                                                                  \
+     .scope = RT_SCOPE_HOST,                                                                       \
+     .flags = IFA_F_PERMANENT,                                                                     \
+     .label = "lo"},                                                                               \
+    {                                                                                              \
+        .ip = {.s6_addr = {[15] = 1}}, .prefix = 128, .scope = RT_SCOPE_HOST,                      \
+        .flags = IFA_F_PERMANENT                                                                   \
+    }
+static const struct iface_addr g_own_addrs[] = {OWN_ADDRS};
+
+struct netns g_netns_root = {.up = true,
+                             .lo = {
+                                 .flags = IFF_UP | IFF_LOOPBACK,
+                                 .mtu = 65536,
+                                 .qlen = 1000,
+                                 .addr_count = 2,
+                                 .addrs = {OWN_ADDRS},
+                             }};
+/* Addresses that somebody has added, of all namespaces: an address of one is local to all, but only
+ * names of the same namespace meet. lock: g_iface_lock */
+static struct iface_addr g_added[IFACE_MAX_ADDRS];
+static unsigned g_added_count; /* atomic */
 
 /* ---- state
  * ------------------------------------------------------------------------ */
 
-bool iface_is_up(void)
+bool iface_is_up(struct netns *n)
 {
-    return __atomic_load_n(&g_up, __ATOMIC_RELAXED);
+    return __atomic_load_n(&n->up, __ATOMIC_RELAXED);
 }
 
 static uint32_t v4_of(const struct in6_addr *ip)
@@ -46,10 +52,10 @@ static uint32_t v4_of(const struct in6_addr *ip)
     return ntohl(v);
 }
 
-static int find_locked(const struct in6_addr *ip)
+static int find_in(const struct iface_addr *list, unsigned count, const struct in6_addr *ip)
 {
-    for (unsigned i = 0; i < g_lo.addr_count; i++)
-        if (IN6_ARE_ADDR_EQUAL(&g_lo.addrs[i].ip, ip))
+    for (unsigned i = 0; i < count; i++)
+        if (IN6_ARE_ADDR_EQUAL(&list[i].ip, ip))
             return i;
     return -1;
 }
@@ -66,92 +72,118 @@ static bool in_network(const struct iface_addr *a, uint32_t v4)
 bool iface_has_address(const struct in6_addr *ip)
 {
     bool v4 = IN6_IS_ADDR_V4MAPPED(ip);
-    if (v4 && ip->s6_addr[12] == 127)
+    if ((v4 && ip->s6_addr[12] == 127) || IN6_IS_ADDR_LOOPBACK(ip))
         return true;
-    if (IN6_IS_ADDR_LOOPBACK(ip))
-        return true;
-    if (!__atomic_load_n(&g_extra, __ATOMIC_RELAXED))
+    if (!__atomic_load_n(&g_added_count, __ATOMIC_RELAXED))
         return false;
     LOCK_GUARD(&g_iface_lock);
-    for (unsigned i = 0; v4 && i < g_lo.addr_count; i++)
-        if (in_network(&g_lo.addrs[i], v4_of(ip)))
+    for (unsigned i = 0; v4 && i < g_added_count; i++)
+        if (in_network(&g_added[i], v4_of(ip)))
             return true;
-    return find_locked(ip) >= 0;
+    return find_in(g_added, g_added_count, ip) >= 0;
 }
 
 bool iface_is_broadcast(uint32_t v4)
 {
     if (v4 == 0x7fffffff)
         return true;
-    if (!__atomic_load_n(&g_extra, __ATOMIC_RELAXED))
+    if (!__atomic_load_n(&g_added_count, __ATOMIC_RELAXED))
         return false;
     LOCK_GUARD(&g_iface_lock);
-    for (unsigned i = 0; i < g_lo.addr_count; i++)
-        if (g_lo.addrs[i].broadcast && ntohl(g_lo.addrs[i].broadcast) == v4)
+    for (unsigned i = 0; i < g_added_count; i++)
+        if (g_added[i].broadcast && ntohl(g_added[i].broadcast) == v4)
             return true;
     return false;
 }
 
-void iface_get(struct iface *out)
+void iface_get(struct netns *n, struct iface *out)
 {
     LOCK_GUARD(&g_iface_lock);
-    *out = g_lo;
+    *out = n->lo;
 }
 
-static void changed_locked(void)
+static bool is_own(const struct in6_addr *ip)
 {
-    __atomic_store_n(&g_up, !!(g_lo.flags & IFF_UP), __ATOMIC_RELAXED);
-    unsigned extra = 0;
-    for (unsigned i = 0; i < g_lo.addr_count; i++)
-        extra += !IN6_IS_ADDR_LOOPBACK(&g_lo.addrs[i].ip);
-    __atomic_store_n(&g_extra, extra, __ATOMIC_RELAXED);
+    return IN6_IS_ADDR_LOOPBACK(ip) || (IN6_IS_ADDR_V4MAPPED(ip) && ip->s6_addr[12] == 127);
 }
 
-int iface_addr_add(const struct iface_addr *a)
+int iface_addr_add(struct netns *n, const struct iface_addr *a)
 {
     LOCK_GUARD(&g_iface_lock);
-    if (find_locked(&a->ip) >= 0)
+    struct iface *lo = &n->lo;
+    if (find_in(lo->addrs, lo->addr_count, &a->ip) >= 0)
         return -EEXIST;
-    if (g_lo.addr_count == IFACE_MAX_ADDRS)
+    if (lo->addr_count == IFACE_MAX_ADDRS || g_added_count == IFACE_MAX_ADDRS)
         return -ENOBUFS;
-    g_lo.addrs[g_lo.addr_count++] = *a;
-    changed_locked();
+    lo->addrs[lo->addr_count++] = *a;
+    if (!is_own(&a->ip)) {
+        g_added[g_added_count] = *a;
+        __atomic_store_n(&g_added_count, g_added_count + 1, __ATOMIC_RELAXED);
+    }
     return 0;
 }
 
-int iface_addr_del(const struct in6_addr *ip, int prefix)
+static void added_del_locked(const struct in6_addr *ip)
+{
+    int i = find_in(g_added, g_added_count, ip);
+    if (i < 0)
+        return;
+    g_added[i] = g_added[g_added_count - 1];
+    __atomic_store_n(&g_added_count, g_added_count - 1, __ATOMIC_RELAXED);
+}
+
+int iface_addr_del(struct netns *n, const struct in6_addr *ip, int prefix)
 {
     LOCK_GUARD(&g_iface_lock);
-    int i = find_locked(ip);
-    if (i < 0 || (prefix >= 0 && g_lo.addrs[i].prefix != prefix))
+    struct iface *lo = &n->lo;
+    int i = find_in(lo->addrs, lo->addr_count, ip);
+    if (i < 0 || (prefix >= 0 && lo->addrs[i].prefix != prefix))
         return -EADDRNOTAVAIL;
-    g_lo.addr_count--;
-    memmove(&g_lo.addrs[i], &g_lo.addrs[i + 1], (g_lo.addr_count - i) * sizeof(g_lo.addrs[0]));
-    changed_locked();
+    lo->addr_count--;
+    memmove(&lo->addrs[i], &lo->addrs[i + 1], (lo->addr_count - i) * sizeof(lo->addrs[0]));
+    added_del_locked(ip);
     return 0;
 }
 
-void iface_set_flags(unsigned set, unsigned mask)
+void iface_forget(struct netns *n)
 {
-    const unsigned can = IFF_UP | IFF_PROMISC | IFF_ALLMULTI | IFF_DEBUG | IFF_NOARP | IFF_MULTICAST;
     LOCK_GUARD(&g_iface_lock);
-    g_lo.flags = (g_lo.flags & ~(mask & can)) | (set & mask & can);
-    changed_locked();
+    for (unsigned i = 0; i < n->lo.addr_count; i++)
+        added_del_locked(&n->lo.addrs[i].ip);
 }
 
-int iface_set_mtu(unsigned mtu)
+/* An interface that comes up for the first time gets the addresses that every lo has. */
+static void up_locked(struct netns *n)
+{
+    if (n->lo.flags & IFF_UP && !n->lo.addr_count && n != &g_netns_root) {
+        memcpy(n->lo.addrs, g_own_addrs, sizeof(g_own_addrs));
+        n->lo.addr_count = ARRAY_COUNT(g_own_addrs);
+    }
+    __atomic_store_n(&n->up, !!(n->lo.flags & IFF_UP), __ATOMIC_RELAXED);
+}
+
+void iface_set_flags(struct netns *n, unsigned set, unsigned mask)
+{
+    const unsigned can =
+        IFF_UP | IFF_PROMISC | IFF_ALLMULTI | IFF_DEBUG | IFF_NOARP | IFF_MULTICAST;
+    LOCK_GUARD(&g_iface_lock);
+    n->lo.flags = (n->lo.flags & ~(mask & can)) | (set & mask & can);
+    up_locked(n);
+}
+
+int iface_set_mtu(struct netns *n, unsigned mtu)
 {
     if (mtu > INT32_MAX)
         return -EINVAL;
     LOCK_GUARD(&g_iface_lock);
-    g_lo.mtu = mtu;
+    n->lo.mtu = mtu;
     return 0;
 }
 
-void iface_set_qlen(unsigned qlen)
+void iface_set_qlen(struct netns *n, unsigned qlen)
 {
     LOCK_GUARD(&g_iface_lock);
-    g_lo.qlen = qlen;
+    n->lo.qlen = qlen;
 }
 
 unsigned iface_flags_shown(const struct iface *i)
@@ -182,7 +214,7 @@ static int ifconf(struct task *t, uint64_t arg)
     struct iface lo;
     if (uaccess_read_obj(t->mm, &c, uaddr(arg)))
         return -EFAULT;
-    iface_get(&lo);
+    iface_get(task_netns(task_current()), &lo);
     uint64_t buf = (uint64_t)c.ifc_req;
     int left = c.ifc_len, done = 0;
     for (unsigned i = 0; i < lo.addr_count; i++) {
@@ -217,7 +249,7 @@ static int ifreq_address(struct ifreq *r, unsigned cmd, const struct iface *lo)
 static int ifreq_get(struct ifreq *r, unsigned cmd)
 {
     struct iface lo;
-    iface_get(&lo);
+    iface_get(task_netns(task_current()), &lo);
     switch (cmd) {
     case SIOCGIFFLAGS:
         r->ifr_flags = iface_flags_shown(&lo);
@@ -261,10 +293,10 @@ static int ifreq_set_address(struct ifreq *r, unsigned cmd)
     if (in.sin_family != AF_INET)
         return -EINVAL;
     struct iface lo;
-    iface_get(&lo);
+    iface_get(task_netns(task_current()), &lo);
     const struct iface_addr *first = first_v4(&lo);
-    struct iface_addr a = {.prefix = 8, .scope = RT_SCOPE_HOST, .flags = IFA_F_PERMANENT,
-                           .label = "lo"};
+    struct iface_addr a = {
+        .prefix = 8, .scope = RT_SCOPE_HOST, .flags = IFA_F_PERMANENT, .label = "lo"};
     if (first)
         a = *first;
     else if (cmd != SIOCSIFADDR)
@@ -281,15 +313,15 @@ static int ifreq_set_address(struct ifreq *r, unsigned cmd)
         a.prefix = v >> 31 == 0 ? 8 : v >> 30 == 2 ? 16 : 24;
     }
     if (first)
-        (void)iface_addr_del(&first->ip, -1);
-    return v || cmd != SIOCSIFADDR ? iface_addr_add(&a) : 0;
+        (void)iface_addr_del(task_netns(task_current()), &first->ip, -1);
+    return v || cmd != SIOCSIFADDR ? iface_addr_add(task_netns(task_current()), &a) : 0;
 }
 
 static int ifreq_set(struct ifreq *r, unsigned cmd)
 {
     switch (cmd) {
     case SIOCSIFFLAGS:
-        iface_set_flags((uint16_t)r->ifr_flags, 0xffff);
+        iface_set_flags(task_netns(task_current()), (uint16_t)r->ifr_flags, 0xffff);
         return 0;
     case SIOCSIFADDR:
     case SIOCSIFNETMASK:
@@ -297,11 +329,11 @@ static int ifreq_set(struct ifreq *r, unsigned cmd)
     case SIOCSIFDSTADDR:
         return ifreq_set_address(r, cmd);
     case SIOCSIFMTU:
-        return iface_set_mtu(r->ifr_mtu);
+        return iface_set_mtu(task_netns(task_current()), r->ifr_mtu);
     case SIOCSIFTXQLEN:
         if (r->ifr_qlen < 0)
             return -EINVAL;
-        iface_set_qlen(r->ifr_qlen);
+        iface_set_qlen(task_netns(task_current()), r->ifr_qlen);
         return 0;
     case SIOCSIFMETRIC:
     case SIOCSIFMAP:
@@ -331,7 +363,7 @@ static bool is_set(unsigned cmd)
 
 static int64_t ioctl_route(struct task *t, unsigned cmd)
 {
-    if (!cred_has_cap(t->cred, CAP_NET_ADMIN))
+    if (!net_capable(t, CAP_NET_ADMIN))
         return -EPERM;
     return cmd == SIOCDELRT ? -ESRCH : cmd == SIOCADDRT ? -ENETUNREACH : -ENOTTY;
 }
@@ -360,7 +392,7 @@ int64_t net_ioctl_interface(struct task *t, unsigned cmd, uint64_t arg)
     if (private)
         return strcmp(r.ifr_name, "lo") ? -ENODEV : -EOPNOTSUPP;
     bool set = is_set(cmd);
-    if (set && !cred_has_cap(t->cred, CAP_NET_ADMIN))
+    if (set && !net_capable(t, CAP_NET_ADMIN))
         return -EPERM;
     if (!set && ifreq_get(&(struct ifreq){0}, cmd) == -ENOTTY)
         return cmd == 0x8946 /* SIOCETHTOOL */ ? -EOPNOTSUPP : -ENOTTY;

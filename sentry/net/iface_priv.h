@@ -2,12 +2,13 @@
  * netdevice(7) show and change. */
 #pragma once
 
+#include "base/list.h"
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define IFACE_INDEX 1
+#define IFACE_INDEX     1
 #define IFACE_MAX_ADDRS 64
 
 struct iface_addr {
@@ -27,15 +28,23 @@ struct iface {
     struct iface_addr addrs[IFACE_MAX_ADDRS];
 };
 
-bool iface_is_up(void);
+struct netns {
+    struct list_node node; /* lock: netns.c's */
+    uint64_t id;           /* const */
+    bool up;               /* atomic; lo's IFF_UP at a glance */
+    struct iface lo;       /* lock: iface.c's */
+};
+extern struct netns g_netns_root;
+
+bool iface_is_up(struct netns *n);
 bool iface_has_address(const struct in6_addr *ip);
 bool iface_is_broadcast(uint32_t v4_host_order);
-void iface_get(struct iface *out); /* a copy */
+void iface_get(struct netns *n, struct iface *out); /* a copy */
 /* 0, -EEXIST, -ENOBUFS; -EADDRNOTAVAIL. Privileges have been checked. */
-int iface_addr_add(const struct iface_addr *a);
-int iface_addr_del(const struct in6_addr *ip, int prefix /* -1: any */);
-void iface_set_flags(unsigned set, unsigned mask);
-int iface_set_mtu(unsigned mtu);
-void iface_set_qlen(unsigned qlen);
-void iface_count(uint64_t packets, uint64_t bytes);
+int iface_addr_add(struct netns *n, const struct iface_addr *a);
+int iface_addr_del(struct netns *n, const struct in6_addr *ip, int prefix /* -1: any */);
+void iface_set_flags(struct netns *n, unsigned set, unsigned mask);
+int iface_set_mtu(struct netns *n, unsigned mtu);
+void iface_set_qlen(struct netns *n, unsigned qlen);
+void iface_forget(struct netns *n);                /* the namespace goes */
 unsigned iface_flags_shown(const struct iface *i); /* with RUNNING */

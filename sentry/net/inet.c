@@ -19,9 +19,9 @@
 #define TIME_WAIT_NS  (60 * NSEC_PER_SEC)
 #define TIME_WAIT_MAX 4096
 
-static struct list g_ports[PORT_BUCKETS];              /* lock: g_net_lock */
-static struct list g_waiting = LIST_INIT(g_waiting);   /* lock: g_net_lock; oldest first */
-static unsigned g_waiting_count;                       /* lock: g_net_lock */
+static struct list g_ports[PORT_BUCKETS];            /* lock: g_net_lock */
+static struct list g_waiting = LIST_INIT(g_waiting); /* lock: g_net_lock; oldest first */
+static unsigned g_waiting_count;                     /* lock: g_net_lock */
 
 static struct list *bucket(uint16_t port)
 {
@@ -148,7 +148,7 @@ int inet_reachable(struct socket *s, const struct inet_name *to)
         return s->opt[OPT_BROADCAST] ? 0 : -EACCES;
     if (inet_ip_is_v4(&to->ip) && v4_of(&to->ip) >> 28 == 15)
         return -EINVAL; /* class E */
-    if (!iface_is_up())
+    if (!iface_is_up(s->net))
         return -ENETUNREACH;
     return inet_ip_is_multicast(&to->ip) || inet_ip_is_local(&to->ip) ? 0 : -ENETUNREACH;
 }
@@ -213,7 +213,8 @@ bool inet_hears_v4(const struct socket *s, const struct in6_addr *bound)
 static bool overlap(struct socket *a, const struct inet_name *an, struct socket *b,
                     const struct inet_name *bn)
 {
-    if (an->port != bn->port || a->protocol != b->protocol || a->type != b->type)
+    if (a->net != b->net || an->port != bn->port || a->protocol != b->protocol ||
+        a->type != b->type)
         return false;
     int ad = a->opt[OPT_BINDTOIFINDEX], bd = b->opt[OPT_BINDTOIFINDEX];
     if (ad && bd && ad != bd)
@@ -317,7 +318,7 @@ static int bind_check(struct task *t, struct socket *s, const struct inet_name *
     if (inet_ip_is_v4(&n->ip) && s->domain == AF_INET6 && s->opt[OPT_V6ONLY])
         return -EINVAL;
     if (n->port && n->port < net_knob(NET_UNPRIVILEGED_PORT) &&
-        !cred_has_cap(t->cred, CAP_NET_BIND_SERVICE))
+        !net_capable(t, CAP_NET_BIND_SERVICE))
         return -EACCES;
     return 0;
 }
@@ -384,7 +385,8 @@ static int score(struct socket *o, struct socket *from, const struct inet_name *
 {
     struct inet_name n;
     inet_name_local(o, &n);
-    if (o->type != from->type || o->protocol != from->protocol || n.port != to->port)
+    if (o->net != from->net || o->type != from->type || o->protocol != from->protocol ||
+        n.port != to->port)
         return 0;
     if (o->type == SOCK_STREAM && o->state != SOCK_LISTENING)
         return 0;
@@ -445,7 +447,7 @@ static int inet_find(struct task *t, struct socket *s, const struct net_addr *a,
     if (err)
         return err;
     inet_to_local(&to, s);
-    if (!inet_ip_is_local(&to.ip) || !iface_is_up())
+    if (!inet_ip_is_local(&to.ip) || !iface_is_up(s->net))
         return -ENETUNREACH;
     if (s->type == SOCK_DGRAM && (err = inet_autobind(t, s)))
         return err;
@@ -464,7 +466,8 @@ static bool hears_many(struct socket *o, struct socket *from, const struct inet_
 {
     struct inet_name n, remote;
     inet_name_local(o, &n);
-    if (o->type != SOCK_DGRAM || o->protocol != from->protocol || n.port != to->port)
+    if (o->net != from->net || o->type != SOCK_DGRAM || o->protocol != from->protocol ||
+        n.port != to->port)
         return false;
     if (inet_ip_is_v4(&to->ip) ? !inet_hears_v4(o, &n.ip)
                                : o->domain != AF_INET6 || inet_ip_is_v4(&n.ip))
@@ -494,12 +497,13 @@ void inet_for_each_hearer_locked(struct socket *from, const struct inet_name *to
 
 void inet_for_each_locked(int domain, int type, bool (*fn)(struct socket *s, void *arg), void *arg)
 {
+    struct netns *net = task_netns(task_current());
     waiting_expire_locked();
     for (unsigned i = 0; i < PORT_BUCKETS; i++) {
         struct socket *s;
         list_for_each(s, bucket(i), name_node)
         {
-            if (s->domain == domain && s->type == type && !fn(s, arg))
+            if (s->net == net && s->domain == domain && s->type == type && !fn(s, arg))
                 return;
         }
     }
@@ -533,8 +537,8 @@ static int inet_init(struct task *t, struct socket *s)
         s->sndbuf = net_knob(NET_TCP_WMEM);
         return 0;
     }
-    if (s->type == SOCK_DGRAM && (s->protocol == 0 || s->protocol == IPPROTO_UDP ||
-                                  s->protocol == IPPROTO_UDPLITE)) {
+    if (s->type == SOCK_DGRAM &&
+        (s->protocol == 0 || s->protocol == IPPROTO_UDP || s->protocol == IPPROTO_UDPLITE)) {
         s->protocol = s->protocol ? s->protocol : IPPROTO_UDP;
         s->kind = K_UDP;
         return 0;

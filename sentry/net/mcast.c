@@ -46,7 +46,8 @@ bool mcast_hears_locked(struct socket *s, const struct in6_addr *group,
         return (source_index(m, source) >= 0) != m->exclude;
     if (!s->opt[inet_ip_is_v4(group) ? OPT_MULTICAST_ALL : OPT_MULTICAST_ALL6])
         return false;
-    /* IP_MULTICAST_ALL: what anybody here has joined, everybody hears. All systems is joined always.
+    /* IP_MULTICAST_ALL: what anybody here has joined, everybody hears. All systems is joined
+     * always.
      */
     struct socket *o;
     list_for_each(o, &g_members, mcast_node) if (find_locked(o, group)) return true;

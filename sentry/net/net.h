@@ -72,6 +72,9 @@ struct net_msg {
     char *control;
     size_t control_room, control_size;
 };
+/* lo of a new namespace is down until somebody sets it up: for containers, we do. */
+struct ns;
+void net_ns_set_up(struct ns *ns);
 void net_use_host(void); /* before the first socket: --network=host */
 void net_msg_init(struct net_msg *m, struct uio *u, int flags);
 void net_msg_release(struct net_msg *m);

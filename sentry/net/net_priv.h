@@ -72,6 +72,7 @@ enum socket_state {
 
 enum { CONNECT_NONE, CONNECT_OK, CONNECT_FAILED, CONNECT_WAITING };
 
+struct netns;
 struct mcast;
 struct filter;
 
@@ -81,6 +82,8 @@ struct socket {
     int domain, type, protocol;  /* const */
     unsigned kind;               /* const; K_* of options_priv.h */
     uint64_t cookie;             /* const */
+    struct ns *ns;               /* const once it has a name; counted */
+    struct netns *net;           /* the same; of ns */
     struct waitq wq;
     struct lock recv_lock; /* LR_SOCKET_IO */
     struct file *file;     /* lock: g_net_lock; borrowed; NULL before install and after close */
@@ -273,6 +276,12 @@ int opt_set_timeout(const struct opt_in *in, int64_t *out); /* SO_RCVTIMEO: stru
 int opt_give_timeout(void *out, unsigned *size, int64_t ns);
 
 /* A socket without a file: family's, made ready by its init, or by the caller when init is false. */
+/* netns.c: the namespace of a new socket is its maker's; of an accepted one, the listener's. */
+int socket_enter_ns(struct task *t, struct socket *s);
+void socket_same_ns(struct socket *s, struct socket *as);
+struct netns *task_netns(struct task *t);
+bool net_capable(struct task *t, int cap); /* over t's network namespace */
+
 int socket_new_of(struct task *t, const struct family *fam, int type, int protocol, bool init,
                   struct socket **out);
 
@@ -360,7 +369,7 @@ void raw_for_each_locked(int domain, bool (*fn)(struct socket *s, void *arg), vo
 
 /* packet.c: AF_PACKET. */
 bool packet_sockets_wanted(void);
-void packet_sockets_see(const void *ip, size_t size, bool v6);
+void packet_sockets_see(struct netns *net, const void *ip, size_t size, bool v6);
 
 /* unix.c, unix_gc.c */
 int net_unix_proc_line(unsigned *index, char *buf, size_t size);

@@ -1,8 +1,8 @@
 /* AF_NETLINK: netlink(7). Names (port ids), groups, unicast between processes, and the frame of
  * requests to the kernel: what a protocol answers is in nl_*.c. A request is answered at once into
  * the sender's own queue; errors and acknowledgements are messages, as they should be. */
-#include "net/netlink_priv.h"
 #include "base/overflow.h"
+#include "net/netlink_priv.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -39,12 +39,12 @@ static int netlink_init(struct task *t, struct socket *s)
 /* ---- names
  * ------------------------------------------------------------------------ */
 
-static struct socket *find_port_locked(int protocol, uint32_t port)
+static struct socket *find_port_locked(struct netns *net, int protocol, uint32_t port)
 {
     struct socket *s;
-    list_for_each(s, &g_netlinks, name_node) if (s->protocol == protocol &&
-                                                 ((struct nl_state *)s->priv)->portid ==
-                                                     port) return s;
+    list_for_each(s, &g_netlinks,
+                  name_node) if (s->net == net && s->protocol == protocol &&
+                                 ((struct nl_state *)s->priv)->portid == port) return s;
     return NULL;
 }
 
@@ -61,7 +61,7 @@ static void autobind_locked(struct task *t, struct socket *s)
     uint32_t port = t->process->vpid;
     if (s->named)
         return;
-    while (find_port_locked(s->protocol, port))
+    while (find_port_locked(s->net, s->protocol, port))
         port = g_next_port--;
     name_locked(s, port);
 }
@@ -74,13 +74,13 @@ static int netlink_bind(struct task *t, struct socket *s, const struct net_addr 
     if (a->size < sizeof(nl) || nl.nl_family != AF_NETLINK)
         return -EINVAL;
     if (nl.nl_groups && s->protocol != NETLINK_ROUTE && s->protocol != NETLINK_KOBJECT_UEVENT &&
-        s->protocol != NETLINK_GENERIC && !cred_has_cap(t->cred, CAP_NET_ADMIN))
+        s->protocol != NETLINK_GENERIC && !net_capable(t, CAP_NET_ADMIN))
         return -EPERM;
     LOCK_GUARD(&g_net_lock);
     if (s->named && nl.nl_pid != st->portid)
         return -EINVAL;
     if (!s->named && nl.nl_pid) {
-        if (find_port_locked(s->protocol, nl.nl_pid))
+        if (find_port_locked(s->net, s->protocol, nl.nl_pid))
             return -EADDRINUSE;
         name_locked(s, nl.nl_pid);
     }
@@ -118,7 +118,7 @@ static int netlink_connect(struct task *t, struct socket *s, struct file *f,
     if (a->ss.ss_family == AF_NETLINK)
         memcpy(&nl, &a->ss, sizeof(nl));
     if ((nl.nl_pid || nl.nl_groups) && s->protocol != NETLINK_USERSOCK &&
-        !cred_has_cap(t->cred, CAP_NET_ADMIN))
+        !net_capable(t, CAP_NET_ADMIN))
         return -EPERM;
     LOCK_GUARD(&g_net_lock);
     autobind_locked(t, s);
@@ -250,7 +250,7 @@ void net_netlink_push(struct socket *s, const void *data, size_t size)
 /* ---- notices
  * ------------------------------------------------------------------------ */
 
-static struct socket *next_member(int protocol, int group, unsigned *index)
+static struct socket *next_member(struct netns *net, int protocol, int group, unsigned *index)
 {
     unsigned i = 0;
     struct socket *s;
@@ -258,7 +258,8 @@ static struct socket *next_member(int protocol, int group, unsigned *index)
     list_for_each(s, &g_netlinks, name_node)
     {
         struct nl_state *st = s->priv;
-        if (i++ < *index || s->protocol != protocol || !(st->groups >> (group - 1) & 1))
+        if (i++ < *index || s->net != net || s->protocol != protocol ||
+            !(st->groups >> (group - 1) & 1))
             continue;
         *index = i;
         socket_get(s);
@@ -267,11 +268,11 @@ static struct socket *next_member(int protocol, int group, unsigned *index)
     return NULL;
 }
 
-void nl_notify(int protocol, int group, struct nl_reply *r)
+void nl_notify(struct netns *net, int protocol, int group, struct nl_reply *r)
 {
     unsigned index = 0;
     struct socket *s;
-    while (!r->failed && (s = next_member(protocol, group, &index))) {
+    while (!r->failed && (s = next_member(net, protocol, group, &index))) {
         struct packet *p = reply_packet(r, 0, 1u << (group - 1));
         if (p)
             (void)dgram_queue(s, p);
@@ -372,7 +373,7 @@ static int unicast(struct task *t, struct socket *s, struct net_msg *m, uint32_t
     struct packet *p;
     struct nl_state *st = s->priv;
     lock_acquire(&g_net_lock);
-    struct socket *dest = find_port_locked(s->protocol, to);
+    struct socket *dest = find_port_locked(s->net, s->protocol, to);
     if (dest)
         socket_get(dest);
     lock_release(&g_net_lock);
@@ -403,8 +404,7 @@ static int target(struct task *t, struct socket *s, struct net_msg *m, uint32_t 
             return -EINVAL;
         *port = nl.nl_pid;
         *groups = nl.nl_groups;
-        if ((*port || *groups) && s->protocol != NETLINK_USERSOCK &&
-            !cred_has_cap(t->cred, CAP_NET_ADMIN))
+        if ((*port || *groups) && s->protocol != NETLINK_USERSOCK && !net_capable(t, CAP_NET_ADMIN))
             return -EPERM;
     }
     autobind_locked(t, s);

@@ -1,6 +1,7 @@
 /* Private to net/: the netlink core and its protocols. */
 #pragma once
 
+#include "net/iface_priv.h"
 #include "net/net_priv.h"
 #include <linux/netlink.h>
 
@@ -36,5 +37,5 @@ int nl_route(const struct nl_request *q, struct nl_reply *r);
 int nl_diag(const struct nl_request *q, struct nl_reply *r);
 int nl_generic(const struct nl_request *q, struct nl_reply *r);
 /* A message of the kernel to all members of a group (number) of a protocol; r is consumed. */
-void nl_notify(int protocol, int group, struct nl_reply *r);
+void nl_notify(struct netns *net, int protocol, int group, struct nl_reply *r);
 void unix_for_each_locked(bool (*fn)(struct socket *s, void *arg), void *arg);

@@ -55,8 +55,8 @@ static bool put_inet(struct socket *s, void *arg)
     nl_begin(d->r, SOCK_DIAG_BY_FAMILY, &at);
     struct inet_diag_msg m = {.idiag_family = s->domain,
                               .idiag_state = state,
-                              .idiag_rqueue = s->state == SOCK_LISTENING ? s->accept_count
-                                                                         : s->rx_bytes,
+                              .idiag_rqueue =
+                                  s->state == SOCK_LISTENING ? s->accept_count : s->rx_bytes,
                               .idiag_wqueue = s->state == SOCK_LISTENING ? s->backlog : 0,
                               .idiag_uid = s->uid,
                               .idiag_inode = inode_of(s)};
@@ -100,8 +100,10 @@ static bool put_unix(struct socket *s, void *arg)
     if (!(d->states >> state & 1) || !s->file)
         return true;
     nl_begin(d->r, SOCK_DIAG_BY_FAMILY, &at);
-    struct unix_diag_msg m = {.udiag_family = AF_UNIX, .udiag_type = s->type,
-                              .udiag_state = state, .udiag_ino = inode_of(s)};
+    struct unix_diag_msg m = {.udiag_family = AF_UNIX,
+                              .udiag_type = s->type,
+                              .udiag_state = state,
+                              .udiag_ino = inode_of(s)};
     m.udiag_cookie[0] = s->cookie;
     m.udiag_cookie[1] = s->cookie >> 32;
     memcpy(nl_take(d->r, sizeof(m)), &m, sizeof(m));
@@ -110,8 +112,8 @@ static bool put_unix(struct socket *s, void *arg)
         nl_attr(d->r, UNIX_DIAG_NAME, un->sun_path, s->local.size - off);
     if (s->peer && d->show & UDIAG_SHOW_PEER)
         nl_attr_u32(d->r, UNIX_DIAG_PEER, inode_of(s->peer));
-    struct unix_diag_rqlen q = {.udiag_rqueue = s->state == SOCK_LISTENING ? s->accept_count
-                                                                          : s->rx_bytes,
+    struct unix_diag_rqlen q = {.udiag_rqueue =
+                                    s->state == SOCK_LISTENING ? s->accept_count : s->rx_bytes,
                                 .udiag_wqueue = s->state == SOCK_LISTENING ? s->backlog : 0};
     if (d->show & UDIAG_SHOW_RQLEN)
         nl_attr(d->r, UNIX_DIAG_RQLEN, &q, sizeof(q));
@@ -137,7 +139,7 @@ static int unix_dump(const struct nl_request *q, struct nl_reply *r)
 int nl_diag(const struct nl_request *q, struct nl_reply *r)
 {
     if (q->h.nlmsg_type == SOCK_DESTROY)
-        return cred_has_cap(q->t->cred, CAP_NET_ADMIN) ? -EOPNOTSUPP : -EPERM;
+        return net_capable(q->t, CAP_NET_ADMIN) ? -EOPNOTSUPP : -EPERM;
     if (q->h.nlmsg_type != SOCK_DIAG_BY_FAMILY || !q->size)
         return -EINVAL;
     switch ((uint8_t)q->body[0]) {

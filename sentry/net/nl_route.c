@@ -34,8 +34,10 @@ static void put_link(struct nl_reply *r, int type, const struct iface *lo)
     *i = (struct ifinfomsg){.ifi_type = ARP_LOOPBACK,
                             .ifi_index = IFACE_INDEX,
                             .ifi_flags = iface_flags_shown(lo) | (up ? 0x10000 : 0)};
-    struct rtnl_link_stats64 stats64 = {.rx_packets = lo->packets, .tx_packets = lo->packets,
-                                        .rx_bytes = lo->bytes, .tx_bytes = lo->bytes};
+    struct rtnl_link_stats64 stats64 = {.rx_packets = lo->packets,
+                                        .tx_packets = lo->packets,
+                                        .rx_bytes = lo->bytes,
+                                        .tx_bytes = lo->bytes};
     struct rtnl_link_stats stats = {.rx_packets = lo->packets, .tx_packets = lo->packets};
     nl_attr(r, IFLA_IFNAME, "lo", 3);
     nl_attr_u32(r, IFLA_TXQLEN, lo->qlen);
@@ -57,13 +59,13 @@ static void put_link(struct nl_reply *r, int type, const struct iface *lo)
     nl_end(r, at);
 }
 
-static void notify_link(void)
+static void notify_link(const struct nl_request *q)
 {
     struct nl_reply r = {.size = 0};
     struct iface lo;
-    iface_get(&lo);
+    iface_get(q->s->net, &lo);
     put_link(&r, RTM_NEWLINK, &lo);
-    nl_notify(NETLINK_ROUTE, RTNLGRP_LINK, &r);
+    nl_notify(q->s->net, NETLINK_ROUTE, RTNLGRP_LINK, &r);
 }
 
 static bool names_lo(const struct nl_request *q, size_t head, int index, bool *named)
@@ -83,7 +85,7 @@ static int get_link(const struct nl_request *q, struct nl_reply *r)
     struct ifinfomsg m = {0};
     struct iface lo;
     bool named;
-    iface_get(&lo);
+    iface_get(q->s->net, &lo);
     if ((q->h.nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP) {
         put_link(r, RTM_NEWLINK, &lo);
         return 0;
@@ -119,18 +121,18 @@ static int set_link(const struct nl_request *q, struct nl_reply *r)
     uint32_t n;
     if (v && size == sizeof(n)) {
         memcpy(&n, v, sizeof(n));
-        int err = iface_set_mtu(n);
+        int err = iface_set_mtu(q->s->net, n);
         if (err)
             return err;
     }
     v = nl_find(q, sizeof(m), IFLA_TXQLEN, &size);
     if (v && size == sizeof(n)) {
         memcpy(&n, v, sizeof(n));
-        iface_set_qlen(n);
+        iface_set_qlen(q->s->net, n);
     }
     if (m.ifi_change || m.ifi_flags)
-        iface_set_flags(m.ifi_flags, m.ifi_change ? m.ifi_change : UINT32_MAX);
-    notify_link();
+        iface_set_flags(q->s->net, m.ifi_flags, m.ifi_change ? m.ifi_change : UINT32_MAX);
+    notify_link(q);
     return 0;
 }
 
@@ -168,7 +170,7 @@ static int get_addr(const struct nl_request *q, struct nl_reply *r)
     int family = q->size ? (uint8_t)q->body[0] : AF_UNSPEC;
     if ((q->h.nlmsg_flags & NLM_F_DUMP) != NLM_F_DUMP)
         return -EOPNOTSUPP;
-    iface_get(&lo);
+    iface_get(q->s->net, &lo);
     for (unsigned pass = 0; pass < 2; pass++)
         for (unsigned i = 0; i < lo.addr_count; i++) {
             bool v4 = is_v4(&lo.addrs[i]);
@@ -197,8 +199,8 @@ static int parse_addr(const struct nl_request *q, struct iface_addr *a)
         return -EINVAL;
     if (m.ifa_index != IFACE_INDEX)
         return -ENODEV;
-    *a = (struct iface_addr){.prefix = m.ifa_prefixlen, .scope = m.ifa_scope,
-                             .flags = IFA_F_PERMANENT, .label = "lo"};
+    *a = (struct iface_addr){
+        .prefix = m.ifa_prefixlen, .scope = m.ifa_scope, .flags = IFA_F_PERMANENT, .label = "lo"};
     if (need == 4) {
         uint32_t v;
         memcpy(&v, ip, 4);
@@ -222,14 +224,14 @@ static int change_addr(const struct nl_request *q)
     int err = parse_addr(q, &a);
     if (err)
         return err;
-    err = add ? iface_addr_add(&a) : iface_addr_del(&a.ip, a.prefix);
+    err = add ? iface_addr_add(q->s->net, &a) : iface_addr_del(q->s->net, &a.ip, a.prefix);
     if (err == -EEXIST && !(q->h.nlmsg_flags & NLM_F_EXCL) && (q->h.nlmsg_flags & NLM_F_REPLACE))
         err = 0;
     if (err)
         return err;
     struct nl_reply r = {.size = 0};
     put_addr(&r, q->h.nlmsg_type, &a);
-    nl_notify(NETLINK_ROUTE, is_v4(&a) ? RTNLGRP_IPV4_IFADDR : RTNLGRP_IPV6_IFADDR, &r);
+    nl_notify(q->s->net, NETLINK_ROUTE, is_v4(&a) ? RTNLGRP_IPV4_IFADDR : RTNLGRP_IPV6_IFADDR, &r);
     return 0;
 }
 
@@ -297,7 +299,7 @@ static int find_route(const struct nl_request *q, struct nl_reply *r)
     } else {
         memcpy(&ip, dst, 16);
     }
-    if (!iface_has_address(&ip) || !iface_is_up())
+    if (!iface_has_address(&ip) || !iface_is_up(q->s->net))
         return -ENETUNREACH;
     put_route(r, m.rtm_family, dst, size * 8, RTN_LOCAL, dst);
     return 0;
@@ -313,7 +315,7 @@ static int get_route(const struct nl_request *q, struct nl_reply *r)
         memcpy(&m, q->body, sizeof(m));
     else if (q->size)
         m.rtm_family = q->body[0];
-    iface_get(&lo);
+    iface_get(q->s->net, &lo);
     bool strict = q->s->opt[OPT_NL_STRICT_CHK];
     for (unsigned i = 0; i < lo.addr_count && lo.flags & IFF_UP; i++) {
         int family = is_v4(&lo.addrs[i]) ? AF_INET : AF_INET6;
@@ -380,7 +382,7 @@ int nl_route(const struct nl_request *q, struct nl_reply *r)
         return -EOPNOTSUPP;
     if (q->size < 1)
         return 0;
-    if (!only_reads(type) && !cred_has_cap(q->t->cred, CAP_NET_ADMIN))
+    if (!only_reads(type) && !net_capable(q->t, CAP_NET_ADMIN))
         return -EPERM;
     switch (type) {
     case RTM_GETLINK:

@@ -21,7 +21,8 @@ static const struct option {
     enum opt_kind kind;
     int min, max, def, cap;
 } g_options[OPT_COUNT] = {
-#define X(id, level, name, who, kind, min, max, def, cap) {level, name, who, kind, min, max, def, cap},
+#define X(id, level, name, who, kind, min, max, def, cap)                                          \
+    {level, name, who, kind, min, max, def, cap},
     SOCKET_OPTIONS(X)
 #undef X
 };
@@ -86,8 +87,8 @@ static int level_check(const struct socket *s, int level)
 static int value_int(int level, const struct opt_in *in, int *out)
 {
     *out = 0;
-    bool byte = (level == IPPROTO_IP || level == IPPROTO_RAW || level == 270) &&
-                in->size < sizeof(int);
+    bool byte =
+        (level == IPPROTO_IP || level == IPPROTO_RAW || level == 270) && in->size < sizeof(int);
     if (in->size < sizeof(int) && !byte)
         return -EINVAL;
     if (in->fault)
@@ -105,12 +106,12 @@ static int value_int(int level, const struct opt_in *in, int *out)
 /* What stands behind the range: values that mean "as before", or that need a right. */
 static int table_special(struct task *t, struct socket *s, int i, int *n)
 {
-    bool admin = cred_has_cap(t->cred, CAP_NET_ADMIN);
+    bool admin = net_capable(t, CAP_NET_ADMIN);
     switch (i) {
     case OPT_PRIORITY:
-        return (*n < 0 || *n > 6) && !admin && !cred_has_cap(t->cred, CAP_NET_RAW) ? -EPERM : 0;
+        return (*n < 0 || *n > 6) && !admin && !net_capable(t, CAP_NET_RAW) ? -EPERM : 0;
     case OPT_MARK:
-        return admin || cred_has_cap(t->cred, CAP_NET_RAW) ? 0 : -EPERM;
+        return admin || net_capable(t, CAP_NET_RAW) ? 0 : -EPERM;
     case OPT_DEBUG:
         return *n && !admin ? -EACCES : 0;
     case OPT_RCVLOWAT:
@@ -123,7 +124,7 @@ static int table_special(struct task *t, struct socket *s, int i, int *n)
     case OPT_LOCK_FILTER:
         return s->opt[i] && !*n ? -EPERM : 0;
     case OPT_BINDTOIFINDEX:
-        return *n && s->opt[i] && !cred_has_cap(t->cred, CAP_NET_RAW) ? -EPERM : 0;
+        return *n && s->opt[i] && !net_capable(t, CAP_NET_RAW) ? -EPERM : 0;
     case OPT_MAXSEG:
         return s->state == SOCK_CONNECTED && 0 ? -EINVAL : 0;
     case OPT_LINGER2:
@@ -147,7 +148,7 @@ static int table_special(struct task *t, struct socket *s, int i, int *n)
         return 0;
     case OPT_TRANSPARENT:
     case OPT_TRANSPARENT6:
-        return *n && !admin && !cred_has_cap(t->cred, CAP_NET_RAW) ? -EPERM : 0;
+        return *n && !admin && !net_capable(t, CAP_NET_RAW) ? -EPERM : 0;
     case OPT_REUSEPORT:
         return *n && socket_is_unix(s) ? -EOPNOTSUPP : 0;
     }
@@ -157,8 +158,10 @@ static int table_special(struct task *t, struct socket *s, int i, int *n)
 /* Values that stand for the default. */
 static bool table_reset(struct socket *s, int i, int n)
 {
-    bool is = ((i == OPT_TTL || i == OPT_MULTICAST_TTL || i == OPT_MULTICAST_HOPS ||
-                i == OPT_TCLASS) && n == -1) || (i == OPT_MAXSEG && n == 0);
+    bool is =
+        ((i == OPT_TTL || i == OPT_MULTICAST_TTL || i == OPT_MULTICAST_HOPS || i == OPT_TCLASS) &&
+         n == -1) ||
+        (i == OPT_MAXSEG && n == 0);
     if (is)
         s->opt[i] = i == OPT_TTL ? net_knob(NET_DEFAULT_TTL) : g_options[i].def;
     return is;
@@ -184,7 +187,7 @@ static int table_set(struct task *t, struct socket *s, int i, const struct opt_i
         return err;
     if (o->kind == OPT_READ)
         return -ENOPROTOOPT;
-    if (o->cap >= 0 && n && i != OPT_DEBUG && !cred_has_cap(t->cred, o->cap))
+    if (o->cap >= 0 && n && i != OPT_DEBUG && !net_capable(t, o->cap))
         return -EPERM;
     if (table_reset(s, i, n))
         return 0;
@@ -264,7 +267,7 @@ static int set_device(struct task *t, struct socket *s, const struct opt_in *in)
     if (name[0] && !index)
         return -ENODEV;
     if (index != s->opt[OPT_BINDTOIFINDEX] && s->opt[OPT_BINDTOIFINDEX] &&
-        !cred_has_cap(t->cred, CAP_NET_RAW))
+        !net_capable(t, CAP_NET_RAW))
         return -EPERM;
     s->opt[OPT_BINDTOIFINDEX] = index;
     return 0;
@@ -283,7 +286,8 @@ static int set_stamping(struct socket *s, const struct opt_in *in, bool is_new)
     memcpy(&v, in->value, MIN(in->size, (unsigned)sizeof(v)));
     if (v.flags & ~mask)
         return -EINVAL;
-    if ((v.flags & SOF_TIMESTAMPING_OPT_ID) && !(s->opt[OPT_TIMESTAMPING] & SOF_TIMESTAMPING_OPT_ID)) {
+    if ((v.flags & SOF_TIMESTAMPING_OPT_ID) &&
+        !(s->opt[OPT_TIMESTAMPING] & SOF_TIMESTAMPING_OPT_ID)) {
         if ((s->kind & K_TCP) && s->state != SOCK_CONNECTED)
             return -EINVAL;
         s->stamp_next = 0;
@@ -310,7 +314,7 @@ static int set_txtime(struct task *t, struct socket *s, const struct opt_in *in)
     memcpy(&v, in->value, sizeof(v));
     if (v.flags & ~3u)
         return -EINVAL;
-    if (v.clock != CLOCK_MONOTONIC && !cred_has_cap(t->cred, CAP_NET_ADMIN))
+    if (v.clock != CLOCK_MONOTONIC && !net_capable(t, CAP_NET_ADMIN))
         return -EPERM;
     if (v.clock != CLOCK_MONOTONIC && v.clock != CLOCK_REALTIME && v.clock != CLOCK_TAI)
         return -EINVAL;
@@ -340,7 +344,7 @@ static int set_pacing(struct socket *s, const struct opt_in *in)
 
 static int set_int_option(struct task *t, struct socket *s, int name, int n)
 {
-    bool admin = cred_has_cap(t->cred, CAP_NET_ADMIN);
+    bool admin = net_capable(t, CAP_NET_ADMIN);
     switch (name) {
     case SO_RCVBUFFORCE:
     case SO_SNDBUFFORCE:

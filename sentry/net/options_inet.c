@@ -78,7 +78,8 @@ static void fill_info(struct socket *s, struct tcp_info *info)
 {
     int64_t now = time_now();
     info->tcpi_state = stream_tcp_state(s);
-    info->tcpi_options = s->state == SOCK_CONNECTED ? TCPI_OPT_TIMESTAMPS | TCPI_OPT_SACK | TCPI_OPT_WSCALE : 0;
+    info->tcpi_options =
+        s->state == SOCK_CONNECTED ? TCPI_OPT_TIMESTAMPS | TCPI_OPT_SACK | TCPI_OPT_WSCALE : 0;
     info->tcpi_snd_wscale = info->tcpi_rcv_wscale = s->state == SOCK_CONNECTED ? 7 : 0;
     info->tcpi_rto = s->state == SOCK_CONNECTED ? 204000 : 1000000;
     info->tcpi_ato = s->state == SOCK_CONNECTED ? 40000 : 0;
@@ -185,7 +186,7 @@ static int ip_set(struct task *t, struct socket *s, int name, const struct opt_i
         return s->kind & K_RAW ? 0 : -EINVAL;
     case IP_XFRM_POLICY:
     case IP_IPSEC_POLICY:
-        return cred_has_cap(t->cred, CAP_NET_ADMIN) ? -EOPNOTSUPP : -EPERM;
+        return net_capable(t, CAP_NET_ADMIN) ? -EOPNOTSUPP : -EPERM;
     case IP_UNICAST_IF:
         if (in->size != sizeof(n))
             return -EINVAL;
@@ -212,7 +213,7 @@ static int give_mtu(struct socket *s, void *v, unsigned *size)
     struct iface lo;
     if (s->state != SOCK_CONNECTED)
         return -ENOTCONN;
-    iface_get(&lo);
+    iface_get(s->net, &lo);
     return opt_give_int(v, size, MIN(lo.mtu, 65535u));
 }
 
@@ -274,7 +275,7 @@ static int ipv6_set(struct task *t, struct socket *s, int name, const struct opt
     if (name == 6 /* IPV6_2292PKTOPTIONS */ || name == IPV6_HDRINCL)
         return name == IPV6_HDRINCL && !(s->kind & K_RAW) ? -ENOPROTOOPT : 0;
     if (name == IPV6_XFRM_POLICY || name == IPV6_IPSEC_POLICY)
-        return cred_has_cap(t->cred, CAP_NET_ADMIN) ? -EOPNOTSUPP : -EPERM;
+        return net_capable(t, CAP_NET_ADMIN) ? -EOPNOTSUPP : -EPERM;
     if (name == IPV6_HOPOPTS || name == IPV6_RTHDRDSTOPTS || name == IPV6_DSTOPTS ||
         name == IPV6_RTHDR || name == IPV6_PKTINFO || name == 32 /* IPV6_FLOWLABEL_MGR */)
         return in->size ? -EINVAL : 0;

@@ -15,7 +15,7 @@
 static struct list g_packets = LIST_INIT(g_packets); /* lock: g_net_lock; socket.name_node */
 static unsigned g_packet_count;                      /* atomic */
 
-struct packet_state { /* socket.priv; lock: g_net_lock */
+struct packet_state {  /* socket.priv; lock: g_net_lock */
     uint16_t protocol; /* network order; 0: hears nothing */
     int ifindex;
     uint32_t received, dropped;
@@ -28,7 +28,7 @@ bool packet_sockets_wanted(void)
 
 static int packet_init(struct task *t, struct socket *s)
 {
-    if (!cred_has_cap(t->cred, CAP_NET_RAW) || hostnet_family(AF_INET, SOCK_DGRAM, 0))
+    if (!net_capable(t, CAP_NET_RAW) || hostnet_family(AF_INET, SOCK_DGRAM, 0))
         return -EPERM; /* with the host's network the sentry would need the right outside */
     if (s->type != SOCK_DGRAM && s->type != SOCK_RAW && s->type != SOCK_PACKET)
         return -ESOCKTNOSUPPORT;
@@ -74,8 +74,8 @@ static int packet_bind(struct task *t, struct socket *s, const struct net_addr *
 static int packet_name(struct socket *s, bool peer, struct net_addr *out)
 {
     struct packet_state *st = s->priv;
-    struct sockaddr_ll ll = {.sll_family = AF_PACKET, .sll_protocol = st->protocol,
-                             .sll_ifindex = st->ifindex};
+    struct sockaddr_ll ll = {
+        .sll_family = AF_PACKET, .sll_protocol = st->protocol, .sll_ifindex = st->ifindex};
     if (peer)
         return -EOPNOTSUPP;
     if (st->ifindex) {
@@ -108,16 +108,19 @@ static struct packet *frame(struct socket *o, const void *ip, size_t size, uint1
     if (head)
         memcpy(p->data + ETH_HLEN - 2, &protocol, 2);
     memcpy(p->data + head, ip, size);
-    struct sockaddr_ll from = {.sll_family = AF_PACKET, .sll_protocol = protocol,
-                               .sll_ifindex = IFACE_INDEX, .sll_hatype = ARPHRD_LOOPBACK,
-                               .sll_pkttype = kind, .sll_halen = 6};
+    struct sockaddr_ll from = {.sll_family = AF_PACKET,
+                               .sll_protocol = protocol,
+                               .sll_ifindex = IFACE_INDEX,
+                               .sll_hatype = ARPHRD_LOOPBACK,
+                               .sll_pkttype = kind,
+                               .sll_halen = 6};
     memcpy(&p->from.ss, &from, sizeof(from));
     p->from.size = sizeof(from);
     p->meta.kind = kind;
     return p;
 }
 
-static struct socket *next_socket(unsigned *index, uint16_t protocol)
+static struct socket *next_socket(struct netns *net, unsigned *index, uint16_t protocol)
 {
     unsigned i = 0;
     struct socket *o;
@@ -125,7 +128,8 @@ static struct socket *next_socket(unsigned *index, uint16_t protocol)
     list_for_each(o, &g_packets, name_node)
     {
         struct packet_state *st = o->priv;
-        if (i++ < *index || (st->protocol != protocol && st->protocol != htons(ETH_P_ALL)))
+        if (i++ < *index || o->net != net ||
+            (st->protocol != protocol && st->protocol != htons(ETH_P_ALL)))
             continue;
         *index = i;
         socket_get(o);
@@ -156,14 +160,14 @@ static void show(struct socket *o, const void *ip, size_t size, uint16_t protoco
 }
 
 /* On the loopback each packet goes out and comes in. */
-void packet_sockets_see(const void *ip, size_t size, bool v6)
+void packet_sockets_see(struct netns *net, const void *ip, size_t size, bool v6)
 {
     uint16_t protocol = htons(v6 ? ETH_P_IPV6 : ETH_P_IP);
     static const int kinds[] = {PACKET_OUTGOING, PACKET_HOST};
     for (unsigned k = 0; k < ARRAY_COUNT(kinds); k++) {
         unsigned index = 0;
         struct socket *o;
-        while ((o = next_socket(&index, protocol))) {
+        while ((o = next_socket(net, &index, protocol))) {
             show(o, ip, size, protocol, kinds[k]);
             socket_put(o);
         }
@@ -185,7 +189,7 @@ static int target(struct socket *s, struct net_msg *m, uint16_t *protocol)
     if (ll.sll_ifindex != IFACE_INDEX)
         return -ENXIO;
     *protocol = ll.sll_protocol;
-    return iface_is_up() ? 0 : -ENETDOWN;
+    return iface_is_up(s->net) ? 0 : -ENETDOWN;
 }
 
 static int64_t packet_send(struct task *t, struct socket *s, struct file *f, struct net_msg *m)
@@ -209,7 +213,7 @@ static int64_t packet_send(struct task *t, struct socket *s, struct file *f, str
     if (head)
         memcpy(&protocol, data + ETH_HLEN - 2, 2);
     if (protocol == htons(ETH_P_IP) || protocol == htons(ETH_P_IPV6))
-        packet_sockets_see(data + head, size - head, protocol == htons(ETH_P_IPV6));
+        packet_sockets_see(s->net, data + head, size - head, protocol == htons(ETH_P_IPV6));
     free(data);
     return size;
 }

@@ -50,9 +50,8 @@ static int inet_line(struct socket *s, unsigned number, char *buf, size_t size)
     int n = snprintf(buf, size,
                      "%4u: %s %s %02X %08X:%08lX 00:00000000 00000000 %5u        0 %lu %u "
                      "0000000000000000",
-                     number, local, remote, state,
-                     s->state == SOCK_LISTENING ? s->backlog : 0, (unsigned long)rx, s->uid, ino,
-                     ref_read(&s->ref));
+                     number, local, remote, state, s->state == SOCK_LISTENING ? s->backlog : 0,
+                     (unsigned long)rx, s->uid, ino, ref_read(&s->ref));
     if (s->kind & K_TCP)
         n += snprintf(buf + n, size - n, " 100 0 0 10 %d", s->state == SOCK_LISTENING ? 0 : -1);
     else

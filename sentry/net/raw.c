@@ -22,6 +22,7 @@ static uint16_t g_ping_id;                   /* lock: g_net_lock */
 
 /* One packet on the wire that we do not have. */
 struct wire {
+    struct netns *net;
     struct in6_addr from, to; /* IPv4 as mapped */
     uint8_t protocol, ttl, tos;
     uint16_t id;
@@ -56,7 +57,7 @@ int raw_init(struct task *t, struct socket *s)
     } else {
         if (!s->protocol)
             return -EPROTONOSUPPORT;
-        if (!cred_has_cap(t->cred, CAP_NET_RAW))
+        if (!net_capable(t, CAP_NET_RAW))
             return -EPERM;
         s->kind = K_RAW;
     }
@@ -82,8 +83,9 @@ bool raw_wanted(void)
 void raw_for_each_locked(int domain, bool (*fn)(struct socket *s, void *arg), void *arg)
 {
     struct socket *s;
-    list_for_each(s, &g_raw, name_node) if (s->domain == domain && s->kind & K_RAW &&
-                                            !fn(s, arg)) return;
+    struct netns *net = task_netns(task_current());
+    list_for_each(s, &g_raw, name_node) if (s->net == net && s->domain == domain &&
+                                            s->kind & K_RAW && !fn(s, arg)) return;
 }
 
 /* ---- names
@@ -96,8 +98,8 @@ static bool ping_id_taken_locked(struct socket *s, uint16_t id)
     list_for_each(o, &g_raw, name_node)
     {
         inet_name_local(o, &n);
-        if (o != s && o->kind & K_PING && o->domain == s->domain && n.port == id &&
-            !(o->opt[OPT_REUSEADDR] && s->opt[OPT_REUSEADDR]))
+        if (o != s && o->net == s->net && o->kind & K_PING && o->domain == s->domain &&
+            n.port == id && !(o->opt[OPT_REUSEADDR] && s->opt[OPT_REUSEADDR]))
             return true;
     }
     return false;
@@ -192,8 +194,12 @@ static size_t header_make(const struct wire *w, uint8_t out[40])
 {
     memset(out, 0, 40);
     if (inet_ip_is_v4(&w->to)) {
-        struct iphdr h = {.version = 4, .ihl = 5, .tos = w->tos, .ttl = w->ttl,
-                          .tot_len = htons(sizeof(h) + w->size), .id = w->id,
+        struct iphdr h = {.version = 4,
+                          .ihl = 5,
+                          .tos = w->tos,
+                          .ttl = w->ttl,
+                          .tot_len = htons(sizeof(h) + w->size),
+                          .id = w->id,
                           .protocol = w->protocol};
         memcpy(&h.saddr, &w->from.s6_addr[12], 4);
         memcpy(&h.daddr, &w->to.s6_addr[12], 4);
@@ -231,6 +237,8 @@ static struct packet *packet_make(const struct wire *w, bool with_header)
 static bool names_match(struct socket *o, const struct wire *w)
 {
     struct inet_name n;
+    if (o->net != w->net)
+        return false;
     inet_name_local(o, &n);
     if (!inet_ip_is_any(&n.ip) && !IN6_ARE_ADDR_EQUAL(&n.ip, &w->to) &&
         !inet_ip_is_multicast(&w->to))
@@ -308,7 +316,7 @@ static void show_packet_sockets(const struct wire *w)
         return;
     memcpy(all, head, n);
     memcpy(all + n, w->data, w->size);
-    packet_sockets_see(all, n + w->size, !inet_ip_is_v4(&w->to));
+    packet_sockets_see(w->net, all, n + w->size, !inet_ip_is_v4(&w->to));
     free(all);
 }
 
@@ -339,8 +347,14 @@ static void answer_echo(const struct wire *w)
     memcpy(reply, ask, w->size);
     reply[0] = v4 ? ICMP_ECHOREPLY : ICMPV6_ECHO_REPLY;
     reply[2] = reply[3] = 0;
-    struct wire back = {.from = w->to, .to = w->from, .protocol = w->protocol, .tos = w->tos,
-                        .ttl = net_knob(NET_DEFAULT_TTL), .data = reply, .size = w->size};
+    struct wire back = {.net = w->net,
+                        .from = w->to,
+                        .to = w->from,
+                        .protocol = w->protocol,
+                        .tos = w->tos,
+                        .ttl = net_knob(NET_DEFAULT_TTL),
+                        .data = reply,
+                        .size = w->size};
     uint16_t sum = icmp_sum(&back, reply, w->size);
     memcpy(reply + 2, &sum, 2);
     wire_deliver(&back);
@@ -357,11 +371,18 @@ void raw_see_udp(struct socket *from, const struct inet_name *src, const struct 
     struct inet_name own;
     inet_name_local(from, &own);
     struct udphdr h = {.uh_sport = htons(src->port ? src->port : own.port),
-                       .uh_dport = htons(dst->port), .uh_ulen = htons(size)};
+                       .uh_dport = htons(dst->port),
+                       .uh_ulen = htons(size)};
     memcpy(data, &h, sizeof(h));
     memcpy(data + sizeof(h), p->data, p->size);
-    struct wire w = {.from = src->ip, .to = dst->ip, .protocol = from->protocol,
-                     .ttl = p->meta.ttl, .tos = p->meta.tos, .data = data, .size = size};
+    struct wire w = {.net = from->net,
+                     .from = src->ip,
+                     .to = dst->ip,
+                     .protocol = from->protocol,
+                     .ttl = p->meta.ttl,
+                     .tos = p->meta.tos,
+                     .data = data,
+                     .size = size};
     wire_deliver(&w);
     free(data);
 }
@@ -443,10 +464,14 @@ static int send_bytes(struct socket *s, struct net_msg *m, const struct inet_nam
     if (m->tx.has_source)
         memcpy(&own.ip, m->tx.source, sizeof(own.ip));
     int ttl = m->tx.ttl >= 0 ? m->tx.ttl : v4 ? s->opt[OPT_TTL] : s->opt[OPT_HOPS];
-    struct wire w = {.from = inet_ip_is_any(&own.ip) ? to->ip : own.ip, .to = to->ip,
-                     .protocol = s->protocol, .ttl = ttl < 0 ? 64 : ttl,
+    struct wire w = {.net = s->net,
+                     .from = inet_ip_is_any(&own.ip) ? to->ip : own.ip,
+                     .to = to->ip,
+                     .protocol = s->protocol,
+                     .ttl = ttl < 0 ? 64 : ttl,
                      .tos = m->tx.tos >= 0 ? m->tx.tos : s->opt[v4 ? OPT_TOS : OPT_TCLASS],
-                     .data = data, .size = size};
+                     .data = data,
+                     .size = size};
     int err = 0;
     if (s->kind & K_RAW && v4 && s->opt[OPT_HDRINCL])
         err = take_header(&w, data, size);

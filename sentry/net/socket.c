@@ -160,6 +160,7 @@ void socket_put(struct socket *s)
     packet_free(s->corked);
     if (s->bound_path.mnt)
         path_put(&s->bound_path);
+    ns_put(s->ns);
     peer_id_put(s->own_id);
     peer_id_put(s->peer_id);
     filter_put(s->filter);
@@ -232,7 +233,9 @@ int socket_new_of(struct task *t, const struct family *fam, int type, int protoc
     struct socket *s = socket_alloc(t, fam, type, protocol);
     if (!s)
         return -ENOMEM;
-    int err = init ? fam->init(t, s) : 0;
+    int err = socket_enter_ns(t, s);
+    if (!err && init)
+        err = fam->init(t, s);
     if (err) {
         socket_put(s);
         return err;
@@ -278,7 +281,8 @@ static struct socket *detach_peer_locked(struct socket *s, bool unread)
     if (socket_is_connected_type(s) && peer->peer == s) {
         peer->peer = NULL;
         peer->peer_gone = true;
-        bool reset = unread || s->embryo || (s->linger.l_onoff && !s->linger.l_linger && !socket_is_unix(s));
+        bool reset =
+            unread || s->embryo || (s->linger.l_onoff && !s->linger.l_linger && !socket_is_unix(s));
         if (!s->shut_write)
             s->fin_first = !s->rx_eof && !reset;
         if (reset) {

@@ -176,6 +176,7 @@ static int connect_once(struct task *t, struct socket *s, const struct net_addr 
         return err;
     err = socket_new(t, l->domain, s->type, s->protocol, &server);
     if (!err) {
+        socket_same_ns(server, l);
         err = connect_locked(s, l, server, a);
         socket_put(server);
     }
@@ -239,6 +240,7 @@ void stream_admit(struct task *t, struct socket *l)
         lock_release(&g_net_lock);
         if (!any || socket_new(t, l->domain, l->type, l->protocol, &server))
             return;
+        socket_same_ns(server, l);
         more = admit_one(t, l, server);
         socket_put(server);
     }

@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define UDP_MAX_V4 65507
-#define UDP_MAX_V6 65527
+#define UDP_MAX_V4       65507
+#define UDP_MAX_V6       65527
 #define UDP_MAX_SEGMENTS 128
 
 struct udp_header {
@@ -37,9 +37,9 @@ static void fill_meta(struct socket *s, struct net_msg *m, const struct inet_nam
         .to_port = to->port,
         .ttl = hops < 0 ? net_knob(NET_DEFAULT_TTL) : hops,
         .tos = tos,
-        .kind = group                          ? PACKET_MULTICAST
+        .kind = group                           ? PACKET_MULTICAST
                 : inet_ip_is_broadcast(&to->ip) ? PACKET_BROADCAST
-                                               : PACKET_HOST,
+                                                : PACKET_HOST,
         .mark = m->tx.has_mark ? m->tx.mark : (uint32_t)s->opt[OPT_MARK],
         .inet = true,
     };

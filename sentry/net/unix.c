@@ -61,10 +61,10 @@ static void path_of(const struct net_addr *a,
     out[n] = 0;
 }
 
-static struct socket *abstract_find_locked(const struct net_addr *a, int type)
+static struct socket *abstract_find_locked(struct netns *net, const struct net_addr *a, int type)
 {
     struct socket *s;
-    list_for_each(s, &g_abstract, name_node) if (s->local.size == a->size &&
+    list_for_each(s, &g_abstract, name_node) if (s->net == net && s->local.size == a->size &&
                                                  !memcmp(&s->local.ss, &a->ss, a->size) &&
                                                  s->type == type) return s;
     return NULL;
@@ -75,7 +75,7 @@ static int bind_abstract(struct socket *s, const struct net_addr *a)
     LOCK_GUARD(&g_net_lock);
     if (s->named)
         return -EINVAL;
-    if (abstract_find_locked(a, s->type))
+    if (abstract_find_locked(s->net, a, s->type))
         return -EADDRINUSE;
     s->local = *a;
     s->named = true;
@@ -189,7 +189,7 @@ static int unix_find(struct task *t, struct socket *s, const struct net_addr *a,
     if (!is_abstract(a))
         return find_path(t, s, a, out);
     LOCK_GUARD(&g_net_lock);
-    struct socket *found = abstract_find_locked(a, s->type);
+    struct socket *found = abstract_find_locked(s->net, a, s->type);
     int err = check_found_locked(s, found);
     if (err)
         return err;
@@ -237,17 +237,19 @@ static int format_line(struct socket *s, char *buf, size_t size)
 void unix_for_each_locked(bool (*fn)(struct socket *s, void *arg), void *arg)
 {
     struct socket *s;
-    list_for_each(s, &g_all, all_node) if (!fn(s, arg)) return;
+    struct netns *net = task_netns(task_current());
+    list_for_each(s, &g_all, all_node) if (s->net == net && !fn(s, arg)) return;
 }
 
 int net_unix_proc_line(unsigned *index, char *buf, size_t size)
 {
     unsigned i = 0;
     struct socket *s;
+    struct netns *net = task_netns(task_current());
     LOCK_GUARD(&g_net_lock);
     list_for_each(s, &g_all, all_node)
     {
-        if (i++ < *index)
+        if (s->net != net || i++ < *index)
             continue;
         ++*index;
         return format_line(s, buf, size);

@@ -67,8 +67,8 @@ static void count_locked(struct scm *scm, int by)
 int unix_scm_launch(struct task *t, struct scm *scm)
 {
     uint64_t limit = rlimit_get(t->process, RLIMIT_NOFILE);
-    bool free_of_limit = cred_has_cap(t->cred, CAP_SYS_RESOURCE) ||
-                         cred_has_cap(t->cred, CAP_SYS_ADMIN);
+    bool free_of_limit =
+        cred_has_cap(t->cred, CAP_SYS_RESOURCE) || cred_has_cap(t->cred, CAP_SYS_ADMIN);
     LOCK_GUARD(&g_net_lock);
     struct flyer *f = flyer_locked(t->cred->uid);
     if (!f)

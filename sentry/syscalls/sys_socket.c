@@ -65,8 +65,9 @@ static int pair_room(struct task *t, uint64_t ua)
 {
     int fds[2] = {0, 0};
     int taken = 0, n = 0;
-    for (int fd = 0; taken < 2 && fd < (int)MIN(rlimit_get(t->process, RLIMIT_NOFILE),
-                                                (uint64_t)INT32_MAX); fd++, n++) {
+    for (int fd = 0;
+         taken < 2 && fd < (int)MIN(rlimit_get(t->process, RLIMIT_NOFILE), (uint64_t)INT32_MAX);
+         fd++, n++) {
         struct file *f = fdtable_get(t->fds, fd);
         if (f)
             file_put(f);
@@ -211,8 +212,8 @@ int64_t sys_setsockopt(struct task *t, const struct sysargs *a)
     return net_setsockopt(t, (int)a->v[0], (int)a->v[1], (int)a->v[2], value, size, fault);
 }
 
-/* Options whose size is not in bytes, or is told when it was too small: SO_GET_FILTER (instructions)
- * and SO_PEERGROUPS. */
+/* Options whose size is not in bytes, or is told when it was too small: SO_GET_FILTER
+ * (instructions) and SO_PEERGROUPS. */
 static unsigned value_bytes(const struct sysargs *a, unsigned size)
 {
     bool filter = (int)a->v[1] == SOL_SOCKET && (int)a->v[2] == SO_ATTACH_FILTER;
@@ -403,8 +404,8 @@ int64_t sys_sendmsg(struct task *t, const struct sysargs *a)
  * of the control messages. */
 static int msghdr_export(struct task *t, uint64_t at, const struct guest_msghdr *h)
 {
-    if ((h->name && uaccess_write_obj(
-                        t->mm, uaddr(at + offsetof(struct guest_msghdr, name_size)), &h->name_size)) ||
+    if ((h->name && uaccess_write_obj(t->mm, uaddr(at + offsetof(struct guest_msghdr, name_size)),
+                                      &h->name_size)) ||
         uaccess_write_obj(t->mm, uaddr(at + offsetof(struct guest_msghdr, flags)), &h->flags) ||
         uaccess_write_obj(t->mm, uaddr(at + offsetof(struct guest_msghdr, control_size)),
                           &h->control_size))

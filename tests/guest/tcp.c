@@ -317,8 +317,9 @@ static void a_full_backlog_keeps_them_waiting(void)
     await(c[0], POLLOUT);
     CHECK_EQ(events(c[2]), 0);
     CHECK_ERR(connect(c[2], (void *)&g_at, sizeof(g_at)), EALREADY);
-    for (int i = 0; i < 3; i++)
-        close(OK(accept(l, NULL, NULL)));
+    close(OK(accept(l, NULL, NULL)));
+    struct pollfd p[2] = {{c[1], POLLOUT, 0}, {c[2], POLLOUT, 0}};
+    CHECK(OK(poll(p, 2, 20000)) >= 1); /* one of them gets in: Linux tries again after a second or three */
     close(l);
     for (int i = 0; i < 3; i++)
         close(c[i]);

@@ -69,8 +69,9 @@ static int show_protocols(struct pbuf *b, const struct proc_ctx *c)
     static const char *const names[] = {"PACKET", "PINGv6",      "RAWv6", "UDPLITEv6", "UDPv6",
                                         "TCPv6",  "UNIX-STREAM", "UNIX",  "UDP-Lite",  "PING",
                                         "RAW",    "UDP",         "TCP",   "NETLINK"};
-    pb_str(b, "protocol  size sockets  memory press maxhdr  slab module     cl co di ac io in de sh "
-              "ss gs se re bi br ha uh gp em\n");
+    pb_str(b,
+           "protocol  size sockets  memory press maxhdr  slab module     cl co di ac io in de sh "
+           "ss gs se re bi br ha uh gp em\n");
     for (unsigned i = 0; i < ARRAY_COUNT(names); i++)
         pb_printf(b,
                   "%-9s 1152      0      -1   NI       0   yes  kernel      y  y  y  y  y  y  y  "
