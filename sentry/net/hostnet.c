@@ -157,6 +157,10 @@ static int host_connect_(struct task *t, struct socket *s, struct file *f, const
                             (done = connect_result(s)) != 0);
     if (r)
         return r == -ETIMEDOUT ? -EINPROGRESS : socket_wait_result(r, s->sndtimeo);
+    if (done < 0) { /* one that waits leaves the socket as it was; ours, which did not, must be told */
+        const struct sockaddr none = {.sa_family = AF_UNSPEC};
+        (void)host_connect(fd_of(s), &none, sizeof(none));
+    }
     return done > 0 ? 0 : done;
 }
 

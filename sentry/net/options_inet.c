@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <netinet/udp.h>
+#include <stdlib.h>
 #include <string.h>
 
 static int import(const struct opt_in *in, void *out, unsigned need)
@@ -332,16 +333,49 @@ static int ipv6_get(struct socket *s, int name, void *v, unsigned *size)
 /* ---- raw: ICMP_FILTER
  * ------------------------------------------------------------------------ */
 
+#define ICMP6_FILTER_SIZE 32
+
+static int set_icmp6_filter(struct socket *s, const struct opt_in *in)
+{
+    uint32_t *mask = calloc(1, ICMP6_FILTER_SIZE);
+    if (!mask)
+        return -ENOMEM;
+    LOCK_GUARD(&g_net_lock);
+    if (s->priv) {
+        free(mask);
+        mask = s->priv;
+    }
+    memcpy(mask, in->value, MIN(in->size, (unsigned)ICMP6_FILTER_SIZE));
+    s->priv = mask;
+    return 0;
+}
+
 static int raw_set(struct socket *s, int name, const struct opt_in *in)
 {
     uint32_t mask = 0;
-    if (name != 1 || s->protocol != IPPROTO_ICMP || !(s->kind & K_RAW))
-        return s->protocol == IPPROTO_ICMPV6 && name == 1 ? 0 : -ENOPROTOOPT;
+    if (name != 1 || !(s->kind & K_RAW) ||
+        (s->protocol != IPPROTO_ICMP && s->protocol != IPPROTO_ICMPV6))
+        return -ENOPROTOOPT;
     if (in->fault && in->size)
         return -EFAULT;
+    if (s->protocol == IPPROTO_ICMPV6)
+        return set_icmp6_filter(s, in);
     memcpy(&mask, in->value, MIN(in->size, (unsigned)sizeof(mask)));
     s->opt[OPT_ICMP_FILTER] = mask;
     return 0;
+}
+
+static int raw_get(struct socket *s, int name, void *v, unsigned *size)
+{
+    static const uint32_t none[ICMP6_FILTER_SIZE / 4];
+    if (name != 1 || !(s->kind & K_RAW))
+        return -ENOPROTOOPT;
+    if (s->protocol == IPPROTO_ICMP)
+        return opt_give_int(v, size, s->opt[OPT_ICMP_FILTER]);
+    if (s->protocol != IPPROTO_ICMPV6)
+        return -ENOPROTOOPT;
+    LOCK_GUARD(&g_net_lock);
+    return opt_give(v, size, s->priv ? s->priv : none, ICMP6_FILTER_SIZE);
 }
 
 int inet_setopt(struct task *t, struct socket *s, int level, int name, const struct opt_in *in)
@@ -376,9 +410,8 @@ int inet_getopt(struct task *t, struct socket *s, int level, int name, void *v, 
     case IPPROTO_IPV6:
         return ipv6_get(s, name, v, size);
     case IPPROTO_RAW:
-        if (name == 1 && s->protocol == IPPROTO_ICMP)
-            return opt_give_int(v, size, s->opt[OPT_ICMP_FILTER]);
-        break;
+    case IPPROTO_ICMPV6:
+        return raw_get(s, name, v, size);
     case IPPROTO_UDP:
     case IPPROTO_UDPLITE:
         return name == 10 || name == 11 ? opt_give_int(v, size, 0) : -ENOPROTOOPT;

@@ -130,6 +130,8 @@ int raw_bind(struct task *t, struct socket *s, const struct net_addr *a)
     if (s->kind & K_PING && n.port && n.port < net_knob(NET_UNPRIVILEGED_PORT) && 0)
         return -EACCES;
     LOCK_GUARD(&g_net_lock);
+    if (s->kind & K_RAW && s->state == SOCK_CONNECTED)
+        return -EINVAL;
     if (s->kind & K_PING)
         return s->local.size ? -EINVAL : ping_name_locked(s, &n);
     n.port = s->protocol;
@@ -260,6 +262,12 @@ static bool ping_wants(struct socket *o, const struct wire *w)
     return n.port == (icmp[4] << 8 | icmp[5]);
 }
 
+/* ICMP6_FILTER: a bit for each type that is not wanted; NULL: all are. */
+static const uint32_t *s6_filter(const struct socket *o)
+{
+    return o->priv;
+}
+
 static bool raw_wants(struct socket *o, const struct wire *w)
 {
     const uint8_t *icmp = w->data;
@@ -268,6 +276,9 @@ static bool raw_wants(struct socket *o, const struct wire *w)
     if (w->protocol == IPPROTO_ICMP && w->size && icmp[0] < 32 &&
         (uint32_t)o->opt[OPT_ICMP_FILTER] >> icmp[0] & 1)
         return false;
+    const uint32_t *blocked = s6_filter(o);
+    if (w->protocol == IPPROTO_ICMPV6 && blocked && w->size)
+        return !(blocked[icmp[0] >> 5] >> (icmp[0] & 31) & 1);
     return true;
 }
 
