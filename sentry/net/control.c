@@ -37,7 +37,7 @@ static int parse_rights(struct task *t, struct net_msg *m, const char *data, siz
     for (size_t i = 0; i < count; i++) {
         int fd;
         memcpy(&fd, data + i * sizeof(int), sizeof(fd));
-        struct file *f = fdtable_get_io(t->fds, fd);
+        struct file *f = fdtable_get(t->fds, fd); /* O_PATH ones too */
         if (!f)
             return -EBADF;
         m->scm->files[m->scm->count++] = f;
