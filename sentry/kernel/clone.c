@@ -101,6 +101,15 @@ static unsigned tasks_of_uid_locked(uint32_t uid)
     return count;
 }
 
+bool nproc_over(struct process *p, uint32_t uid)
+{
+    uint64_t limit = rlimit_get(p, RLIMIT_NPROC);
+    if (limit >= TASKS_MAX || !uid)
+        return false;
+    LOCK_GUARD(&g_kernel.tasks_lock);
+    return tasks_of_uid_locked(uid) > limit;
+}
+
 static int clone_check_limits_locked(struct task *t)
 {
     struct container *in = t->process->container;

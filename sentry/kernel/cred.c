@@ -225,6 +225,8 @@ static int cred_swap_uids(struct task *t, struct cred *c)
         __atomic_store_n(&t->process->dumpable, false, __ATOMIC_RELAXED);
         t->pdeath_signal = 0;
     }
+    if (c->uid != t->cred->uid) /* told by execve(2), as set*uid must not fail for it */
+        t->nproc_exceeded = nproc_over(t->process, c->uid);
     cred_commit(t, c);
     return 0;
 }

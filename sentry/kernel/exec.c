@@ -309,7 +309,10 @@ int64_t task_exec(struct task *t, int dirfd, const char *filename, int flags,
                   struct exec_strings *strings)
 {
     struct exec_state x = {0};
-    int r = exec_name(t, &x, dirfd, filename);
+    int r = t->nproc_exceeded && nproc_over(t->process, t->cred->uid)
+                ? -EAGAIN
+                : exec_name(t, &x, dirfd, filename);
+    t->nproc_exceeded &= r == -EAGAIN;
     if (!r)
         r = exec_check(t, dirfd, filename, flags, strings, &x);
     if (!r)

@@ -312,6 +312,7 @@ struct task {
     struct user_dispatch dispatch; /* task-private */
     struct key *thread_ring, *session_ring; /* own thread; kernel/keyring.c; counted */
     int reqkey_keyring;                     /* task-private; KEY_REQKEY_DEFL_* */
+    bool nproc_exceeded; /* task-private; by the last set*uid: execve says EAGAIN */
     int mce_policy;                /* task-private; PR_MCE_KILL_* */
     bool io_flusher;               /* task-private */
     void *ptrace;             /* kernel/ptrace.c; own thread, or under tasks_lock or sig_lock */

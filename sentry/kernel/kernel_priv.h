@@ -137,6 +137,8 @@ struct vfork_wait {
 void vfork_release(struct task *t); /* exec or exit of the child */
 
 #define TASKS_MAX 16384 /* threads in one sandbox */
+/* Has uid more tasks than p's RLIMIT_NPROC? Never root. */
+bool nproc_over(struct process *p, uint32_t uid);
 /* Give n (own thread, or not visible yet) fresh namespaces. */
 int task_unshare_namespaces(struct task *n, uint64_t flags);
 

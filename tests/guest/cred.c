@@ -1,5 +1,6 @@
 /* User and group ids, capabilities, prctl, no_new_privs, personality, securebits. */
 #include "guest.h"
+#include <sys/resource.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/securebits.h>
@@ -265,6 +266,34 @@ static void bad_ids(void)
     CHECK_ERR(syscall(SYS_getresuid, 8L, 8L, 8L), EFAULT);
 }
 
+/* set*uid does not fail for RLIMIT_NPROC; the execve that follows does. */
+static void too_many_processes_at_exec(void)
+{
+    const uid_t uid = 54321;
+    pid_t other = OK(fork());
+    if (!other) {
+        setresuid(uid, uid, uid);
+        for (;;)
+            pause();
+    }
+    char path[64];
+    struct stat st = {0};
+    snprintf(path, sizeof(path), "/proc/%d", other);
+    while (st.st_uid != uid)
+        OK(stat(path, &st));
+    pid_t pid = OK(fork());
+    if (!pid) {
+        struct rlimit r = {0, 0};
+        setrlimit(RLIMIT_NPROC, &r);
+        setresuid(uid, uid, uid);
+        execl("/bin/true", "true", NULL);
+        _exit(errno == EAGAIN ? 42 : 1);
+    }
+    WAIT_EXIT(pid, 42);
+    OK(kill(other, SIGKILL));
+    WAIT_SIGNAL(other, SIGKILL);
+}
+
 GUEST_MAIN(C(ids_of_root), C(setuid_drops_all_for_root), C(seteuid_comes_back), C(reuid_rules), C(groups), C(many_groups), C(fsuid),
            C(capabilities_follow_ids), C(keepcaps), C(capset_errors), C(bounding_set), C(securebits), C(no_new_privs),
-           C(prctl_values), C(personality_value), C(root_only_calls), C(bad_ids))
+           C(prctl_values), C(personality_value), C(root_only_calls), C(bad_ids), C(too_many_processes_at_exec))

@@ -101,9 +101,11 @@ static uint64_t ino_of(const struct proc_inode *pi)
     return (h & 0xffffffffffull) | 1ull << 40;
 }
 
-static void owner_of(struct task *t, struct process *p, uint32_t *uid, uint32_t *gid)
+/* Who may not be dumped belongs to root, but for directories that all may list. */
+static void owner_of(struct task *t, struct process *p, uint32_t mode, uint32_t *uid, uint32_t *gid)
 {
-    struct cred *c = t && __atomic_load_n(&p->dumpable, __ATOMIC_RELAXED) ? task_cred_get(t) : NULL;
+    bool open = mode == (S_IFDIR | 0555) || __atomic_load_n(&p->dumpable, __ATOMIC_RELAXED);
+    struct cred *c = t && open ? task_cred_get(t) : NULL;
     *uid = c ? c->euid : 0;
     *gid = c ? c->egid : 0;
     if (c)
@@ -119,7 +121,7 @@ static bool refresh_owner(struct inode *i)
         return true;
     if (proc_ctx_begin(i, &c))
         return false;
-    owner_of(c.t, c.p, &uid, &gid);
+    owner_of(c.t, c.p, pi_of(i)->e->mode, &uid, &gid);
     proc_ctx_end(&c);
     lock_acquire(&i->lock);
     i->uid = uid;
