@@ -15,8 +15,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-extern char **environ;
-
 enum {
     OPT_PLATFORM = 256,
     OPT_NETWORK,
@@ -28,6 +26,7 @@ enum {
     OPT_UID,
     OPT_GID,
     OPT_HOSTNAME,
+    OPT_NAME,
     OPT_MEMORY,
     OPT_CPUS,
     OPT_STRACE,
@@ -47,6 +46,7 @@ static const struct option g_options[] = {
     {"uid", required_argument, NULL, OPT_UID},
     {"gid", required_argument, NULL, OPT_GID},
     {"hostname", required_argument, NULL, OPT_HOSTNAME},
+    {"name", required_argument, NULL, OPT_NAME},
     {"memory", required_argument, NULL, OPT_MEMORY},
     {"cpus", required_argument, NULL, OPT_CPUS},
     {"strace", optional_argument, NULL, OPT_STRACE},
@@ -65,6 +65,7 @@ static const char g_help[] =
     "  --cwd DIR                    working directory inside (default: the present one)\n"
     "  --uid N, --gid N             identity inside (default: the caller's)\n"
     "  --hostname NAME              host name inside\n"
+    "  --name=NAME                  name for ringfence ps, exec, kill … (default: a number)\n"
     "  --network=none|host          none: only loopback inside (default)\n"
     "  --memory=SIZE                limit of guest memory, with K, M, G (default: none)\n"
     "  --cpus=N                     processors that programs see (default: all)\n"
@@ -81,54 +82,12 @@ struct parsed {
     struct sandbox_spec spec;
     struct sb_container container;
     struct sb_mount mounts[EXPORTS_MAX];
-    char **env; /* owned array, borrowed strings */
-    unsigned env_count;
+    struct cli_env env;
+    const char *name; /* that it is registered under, or NULL */
     char cwd[PATH_MAX];
     gid_t *groups;
     bool help, is_run;
 };
-
-static int env_set(struct parsed *p, char *assignment)
-{
-    char *eq = strchr(assignment, '=');
-    if (!eq || eq == assignment)
-        return cli_error(RF_EXIT_ERROR, "--env %s: write it as NAME=VALUE", assignment);
-    size_t name = eq - assignment + 1;
-    for (unsigned i = 0; i < p->env_count; i++)
-        if (!strncmp(p->env[i], assignment, name)) {
-            p->env[i] = assignment;
-            return 0;
-        }
-    char **bigger = realloc(p->env, (p->env_count + 2) * sizeof(*bigger));
-    if (!bigger)
-        return cli_error(RF_EXIT_ERROR, "out of memory");
-    p->env = bigger;
-    p->env[p->env_count++] = assignment;
-    p->env[p->env_count] = NULL;
-    return 0;
-}
-
-static int env_inherit(struct parsed *p)
-{
-    for (char **e = environ; *e; e++)
-        p->env_count++;
-    p->env = calloc(p->env_count + 1, sizeof(*p->env));
-    if (!p->env)
-        return cli_error(RF_EXIT_ERROR, "out of memory");
-    memcpy(p->env, environ, p->env_count * sizeof(*p->env));
-    return 0;
-}
-
-static int parse_number(const char *flag, const char *text, uint64_t max, uint64_t *out)
-{
-    char *end;
-    errno = 0;
-    *out = strtoull(text, &end, 10);
-    if (errno || end == text || *end || text[0] == '-' || *out > max)
-        return cli_error(RF_EXIT_ERROR, "--%s=%s: not a number up to %llu", flag, text,
-                         (unsigned long long)max);
-    return 0;
-}
 
 static int parse_size(const char *text, uint64_t *out)
 {
@@ -184,7 +143,7 @@ static int check_choice(const char *flag, const char *value, const char *choices
 static int take_identity(struct parsed *p, int opt)
 {
     uint64_t v;
-    if (parse_number(opt == OPT_UID ? "uid" : "gid", optarg, UINT32_MAX - 1, &v))
+    if (cli_number(opt == OPT_UID ? "uid" : "gid", optarg, UINT32_MAX - 1, &v))
         return RF_EXIT_ERROR;
     struct sb_process *process = &p->container.process;
     if (opt == OPT_UID)
@@ -218,7 +177,7 @@ static int take_option(struct parsed *p, int opt)
     case OPT_RO:
         return add_export(p, optarg, opt == OPT_RW);
     case OPT_ENV:
-        return env_set(p, optarg);
+        return cli_env_set(&p->env, optarg);
     case OPT_CWD:
         c->process.cwd = optarg;
         return 0;
@@ -229,10 +188,13 @@ static int take_option(struct parsed *p, int opt)
         s->hostname = optarg;
         return strlen(optarg) <= 64 ? 0
                                     : cli_error(RF_EXIT_ERROR, "--hostname: at most 64 characters");
+    case OPT_NAME:
+        p->name = optarg;
+        return 0;
     case OPT_MEMORY:
         return parse_size(optarg, &s->memory_limit);
     case OPT_CPUS:
-        if (parse_number("cpus", optarg, 1024, &v) || v == 0)
+        if (cli_number("cpus", optarg, 1024, &v) || v == 0)
             return RF_EXIT_ERROR;
         s->cpus = v;
         return 0;
@@ -261,28 +223,15 @@ static int parsed_defaults(struct parsed *p)
     s->platform = "auto";
     s->network = "none";
     s->attached = true;
-    c->id = "main";
+    c->id = CLI_CONTAINER;
     c->namespaces[SB_NS_PID] = SB_NS_SANDBOX; /* kill -9 $$ ends the command, as outside */
     c->rootfs = p->is_run ? NULL : "/";
     c->root_mode = "overlay";
     c->default_mounts = true;
     c->mounts = p->mounts;
-    c->process.uid = geteuid();
-    c->process.gid = getegid();
-    c->process.find_terminal = true;
-    c->process.ignored = launch_ignored_signals();
-    c->process.umask = umask(0);
-    umask(c->process.umask);
-    for (int fd = 0; fd <= 2; fd++)
-        c->process.stdio[fd] = launch_stdio(fd);
-    int n = getgroups(0, NULL);
-    p->groups = calloc(n > 0 ? n : 1, sizeof(gid_t));
-    if (!p->groups)
-        return cli_error(RF_EXIT_ERROR, "out of memory");
-    n = getgroups(n, p->groups);
-    c->process.groups = p->groups;
-    c->process.group_count = n > 0 ? n : 0;
-    return env_inherit(p);
+    if (cli_process_defaults(&c->process, &p->groups))
+        return RF_EXIT_ERROR;
+    return cli_env_inherit(&p->env);
 }
 
 static int parse(struct parsed *p, int argc, char **argv)
@@ -309,18 +258,8 @@ static int parse(struct parsed *p, int argc, char **argv)
     return 0;
 }
 
-static int finish(struct parsed *p)
+static int attend(struct parsed *p)
 {
-    struct sb_process *process = &p->container.process;
-    if (!process->cwd)
-        process->cwd =
-            p->is_run || !getcwd(p->cwd, sizeof(p->cwd)) || p->cwd[0] != '/' ? "/" : p->cwd;
-    else if (process->cwd[0] != '/')
-        return cli_error(RF_EXIT_ERROR, "--cwd %s: must be an absolute path inside", process->cwd);
-    process->envp = p->env;
-    uint64_t caps = process->uid == 0 ? (UINT64_C(1) << 41) - 1 : 0;
-    process->caps[SB_CAP_BOUNDING] = process->caps[SB_CAP_EFFECTIVE] = caps;
-    process->caps[SB_CAP_PERMITTED] = caps;
     struct sandbox s;
     struct launch_error e = {0};
     if (sandbox_start(&p->spec, &s, &e))
@@ -332,6 +271,28 @@ static int finish(struct parsed *p)
     int status = sandbox_attend(&s, &e);
     if (e.text[0])
         cli_error(status, "%s", e.text);
+    return status;
+}
+
+static int finish(struct parsed *p)
+{
+    struct sb_process *process = &p->container.process;
+    if (!process->cwd)
+        process->cwd =
+            p->is_run || !getcwd(p->cwd, sizeof(p->cwd)) || p->cwd[0] != '/' ? "/" : p->cwd;
+    else if (process->cwd[0] != '/')
+        return cli_error(RF_EXIT_ERROR, "--cwd %s: must be an absolute path inside", process->cwd);
+    process->envp = p->env.list;
+    cli_process_caps(process);
+    struct registration r;
+    if (registry_enter(&r, p->name))
+        return RF_EXIT_ERROR;
+    if (r.made) {
+        p->spec.dir = r.dir;
+        p->spec.socket_name = r.socket_name;
+    }
+    int status = attend(p);
+    registry_leave(&r);
     return status;
 }
 
@@ -348,7 +309,7 @@ static int run(int argc, char **argv, bool is_run)
                g_help);
     else if (!err)
         err = finish(&p);
-    free(p.env);
+    free(p.env.list);
     free(p.groups);
     return err;
 }

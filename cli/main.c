@@ -12,6 +12,15 @@ static const struct cli_command g_commands[] = {
      "run CMD over this machine's files; what it writes stays in memory", cmd_do},
     {"run", "--rootfs DIR [flags] [--] CMD [ARG...]", "run CMD over another root directory",
      cmd_run},
+    {"ps", "[ID]", "list running sandboxes, or the processes of one", cmd_ps},
+    {"exec", "[flags] ID [--] CMD [ARG...]", "run a further command in a running sandbox",
+     cmd_exec},
+    {"kill", "[-s SIGNAL] ID [PID]", "send a signal to a process of a sandbox, or end it",
+     cmd_kill},
+    {"stats", "ID", "figures about a running sandbox", cmd_stats},
+    {"stacks", "ID", "what each task of a sandbox is doing", cmd_stacks},
+    {"trace", "[-e SET] ID", "print the system calls of a running sandbox until interrupted",
+     cmd_trace},
 };
 
 int cli_error(int status, const char *fmt, ...)

@@ -42,7 +42,7 @@ enum control_type {
     CONTROL_DESTROY = 12,
     CONTROL_ATTACH_TO = 13, /* arg[0] pid: its events come here, it is killed when this closes */
     CONTROL_STACKS = 14,    /* ITEM: lines of text: what each task does */
-    CONTROL_TRACE = 15,     /* arg[0]: 1 on, 0 off; text: set of calls; fds: where the lines go */
+    CONTROL_TRACE = 15,     /* until the client leaves; text: set of calls; fds: where lines go */
     /* Answers, events */
     CONTROL_OK = 64,
     CONTROL_ERROR = 65, /* arg[0]: exit status that suits; text: the sentence */

@@ -284,6 +284,35 @@ int container_stats(struct sandbox *s, const char *id, struct sb_stats *out, str
     return one_of(&l, ask_list(s, CONTROL_STATS, id, &l, e), out, e);
 }
 
+struct lines_arg {
+    void (*fn)(void *arg, const char *line);
+    void *arg;
+};
+
+static int on_line(void *arg, const struct talk_answer *a)
+{
+    struct lines_arg *l = arg;
+    l->fn(l->arg, a->text);
+    return 0;
+}
+
+int container_stacks(struct sandbox *s, const char *id, void (*fn)(void *arg, const char *line),
+                     void *arg, struct launch_error *e)
+{
+    struct lines_arg l = {fn, arg};
+    if (talk_send(s, CONTROL_STACKS, NULL, id, strlen(id), NULL, e))
+        return -1;
+    return talk_wait(s, s->timeout_ms, NULL, on_line, &l, e);
+}
+
+int sandbox_trace(struct sandbox *s, const char *set, int fd, struct launch_error *e)
+{
+    struct message_fds fds = {.fd = {fd}, .count = 1};
+    if (talk_send(s, CONTROL_TRACE, NULL, set, strlen(set), &fds, e))
+        return -1;
+    return talk_wait(s, s->timeout_ms, NULL, NULL, NULL, e);
+}
+
 /* ---- waiting ---- */
 
 int container_wait_begin(struct sandbox *s, const char *id, int pid, struct launch_error *e)

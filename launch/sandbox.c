@@ -42,20 +42,20 @@ static void start_close(struct start *st)
 /* ---- the socket ---- */
 
 /* Paths of sockets are short, those of directories need not be: through a descriptor. */
-static int socket_address(const char *dir, int *dir_fd, struct sockaddr_un *a)
+static int socket_address(const char *dir, const char *name, int *dir_fd, struct sockaddr_un *a)
 {
     *dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (*dir_fd < 0)
         return -errno;
     *a = (struct sockaddr_un){.sun_family = AF_UNIX};
-    snprintf(a->sun_path, sizeof(a->sun_path), "/proc/self/fd/%d/" SOCKET_NAME, *dir_fd);
+    snprintf(a->sun_path, sizeof(a->sun_path), "/proc/self/fd/%d/%.64s", *dir_fd, name);
     return 0;
 }
 
-static int listen_in(const char *dir)
+static int listen_in(const char *dir, const char *name)
 {
     struct sockaddr_un a;
-    int dir_fd, err = socket_address(dir, &dir_fd, &a);
+    int dir_fd, err = socket_address(dir, name, &dir_fd, &a);
     if (err)
         return err;
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -88,7 +88,8 @@ static int open_listener(struct start *st, struct launch_error *e)
 {
     if (!st->spec->dir)
         return 0;
-    st->listen_fd = listen_in(st->spec->dir);
+    st->listen_fd =
+        listen_in(st->spec->dir, st->spec->socket_name ? st->spec->socket_name : SOCKET_NAME);
     if (st->listen_fd >= 0)
         return 0;
     return launch_fail(e, RF_EXIT_ERROR, "cannot listen in %s: %s", st->spec->dir,
@@ -180,10 +181,16 @@ int sandbox_start(const struct sandbox_spec *spec, struct sandbox *s, struct lau
 
 int sandbox_connect(const char *dir, struct sandbox *s, struct launch_error *e)
 {
+    return sandbox_connect_named(dir, SOCKET_NAME, s, e);
+}
+
+int sandbox_connect_named(const char *dir, const char *name, struct sandbox *s,
+                          struct launch_error *e)
+{
     struct sockaddr_un a;
     int dir_fd = -1;
     sandbox_init(s);
-    int err = socket_address(dir, &dir_fd, &a);
+    int err = socket_address(dir, name, &dir_fd, &a);
     if (!err) {
         s->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
         if (s->fd < 0 || connect(s->fd, (struct sockaddr *)&a, sizeof(a)) < 0)

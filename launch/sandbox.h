@@ -143,9 +143,10 @@ enum sb_ns_kind {
     SB_NS_USER,
     SB_NS_COUNT
 };
-/* Where a namespace comes from. NULL: a new one. SB_NS_SANDBOX: the sandbox's own (what the host's
- * are to a runc container that makes none). Else: id of the container of this sandbox to share
- * with. */
+/* Where a namespace comes from. NULL: a new one; in a new PID namespace the first process is an
+ * init as pid_namespaces(7) has it: signals that it does not handle do nothing to it.
+ * SB_NS_SANDBOX: the sandbox's own (what the host's are to a runc container that makes none). Else:
+ * id of the container of this sandbox to share with. */
 #define SB_NS_SANDBOX ""
 
 struct sb_container {
@@ -184,8 +185,9 @@ struct sandbox_spec {
     const char
         *dir; /* an existing directory of the caller's, mode 0700: gets "control.sock". NULL: the
                  sandbox is reached through the connection that sandbox_start returns only */
-    const char *platform;   /* "auto", "systrap", "kvm" */
-    const char *network;    /* "none", "host", "sandbox" */
+    const char *socket_name; /* in dir; NULL: "control.sock" */
+    const char *platform;    /* "auto", "systrap", "kvm" */
+    const char *network;     /* "none", "host", "sandbox" */
     const char *netns_path; /* network namespace for --network=host (the container's); NULL: ours */
     const char *hostname;   /* NULL: the host's */
     unsigned cpus;          /* processors that guests see; 0: all */
@@ -222,6 +224,8 @@ int sandbox_start(const struct sandbox_spec *spec, struct sandbox *s, struct lau
 /* Connect to the sandbox registered in dir. e->status 0 tells "there is none any more" (no socket,
  * or nobody behind it) from other failures. */
 int sandbox_connect(const char *dir, struct sandbox *s, struct launch_error *e);
+int sandbox_connect_named(const char *dir, const char *socket_name, struct sandbox *s,
+                          struct launch_error *e);
 void sandbox_close(struct sandbox *s); /* the connection; idempotent */
 /* For the starter, when a further step fails: end and reap sentry and gofer, close. */
 void sandbox_abandon(struct sandbox *s);
@@ -302,6 +306,12 @@ struct sb_stats { /* bytes, nanoseconds; limits 0: none */
 };
 int container_stats(struct sandbox *s, const char *id, struct sb_stats *out,
                     struct launch_error *e);
+
+/* What each task of it does: a line each, handed to fn. */
+int container_stacks(struct sandbox *s, const char *id, void (*fn)(void *arg, const char *line),
+                     void *arg, struct launch_error *e);
+/* Print the system calls of the whole sandbox to fd until s is closed. set as for strace above. */
+int sandbox_trace(struct sandbox *s, const char *set, int fd, struct launch_error *e);
 
 /* Wait until init (pid 0) or an exec'd process has ended; as wait(2) in *wait_status. Blocks this
  * connection; s->fd becomes readable when the answer is there, so split in two for a poll loop. */

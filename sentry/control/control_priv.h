@@ -208,6 +208,9 @@ void record_signal_root(int sig, bool from_terminal);
 /* report.c */
 typedef int ps_emit_fn(void *arg, const struct control_ps *ps);
 int report_ps(const char *id, ps_emit_fn *emit, void *arg, struct complaint *why);
+/* A line about each task, in order. */
+typedef int line_emit_fn(void *arg, const char *line);
+int report_stacks(const char *id, line_emit_fn *emit, void *arg, struct complaint *why);
 int report_stats(const char *id, struct control_stats *out, struct complaint *why);
 
 /* server.c */

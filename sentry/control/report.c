@@ -3,7 +3,10 @@
 #include "control/control_priv.h"
 
 #include "base/overflow.h"
+#include "trace/trace.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -130,6 +133,61 @@ int report_stats(const char *id, struct control_stats *out, struct complaint *wh
         .processes = f.processes,
         .forks = f.forks,
     };
+    container_put(c);
+    return 0;
+}
+
+/* ---- what each task does ---- */
+
+static void stack_line(struct process *p, struct task *t, struct pid_ns *ns, char *out, size_t size)
+{
+    int64_t since = __atomic_load_n(&t->current_since_ns, __ATOMIC_RELAXED);
+    uint64_t nr = t->current_nr;
+    const char *name = trace_syscall_name(nr);
+    char comm[16], what[96];
+    task_comm(t, comm);
+    bool runs = __atomic_load_n(&t->in_guest, __ATOMIC_RELAXED);
+    bool sleeps = __atomic_load_n(&t->park, __ATOMIC_RELAXED) & 1;
+    bool held = __atomic_load_n(&p->container->held, __ATOMIC_RELAXED);
+    if (runs || !since)
+        snprintf(what, sizeof(what), "runs its own code");
+    else
+        snprintf(what, sizeof(what), "%s in %s (%llu), for %.3f s",
+                 held && sleeps ? "held"
+                 : sleeps       ? "sleeps"
+                                : "runs",
+                 name ? name : "a call without name", (unsigned long long)nr,
+                 (double)(time_now() - since) / NSEC_PER_SEC);
+    snprintf(out, size, "%5d %5d %-15.15s %s", process_nr(p, ns), task_nr_of(t, ns), comm, what);
+}
+
+static int stacks_of(struct process *p, struct pid_ns *ns, line_emit_fn *emit, void *arg)
+{
+    struct task *t;
+    int err = 0;
+    for (int tid = 0; !err && (t = task_next(p, tid)); task_put(t)) {
+        char line[256];
+        tid = t->tid;
+        stack_line(p, t, ns, line, sizeof(line));
+        err = emit(arg, line);
+    }
+    return err;
+}
+
+int report_stacks(const char *id, line_emit_fn *emit, void *arg, struct complaint *why)
+{
+    struct container *c = record_container(id, why);
+    struct pid_ns *ns = c ? record_pid_ns(id) : NULL;
+    struct process *p;
+    int err = 0;
+    if (!c)
+        return -1;
+    for (int after = 0; ns && !err && (p = container_next(c, after)); process_put(p)) {
+        after = p->pid;
+        err = stacks_of(p, ns, emit, arg);
+    }
+    if (ns)
+        pid_ns_put(ns);
     container_put(c);
     return 0;
 }

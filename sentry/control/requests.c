@@ -4,6 +4,7 @@
 
 #include "base/host.h"
 #include "base/overflow.h"
+#include "trace/trace.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -85,7 +86,54 @@ static int do_info(struct request *q, int32_t out[4], struct complaint *why)
     return 0;
 }
 
+static int emit_line(void *arg, const char *line)
+{
+    struct request *q = arg;
+    if (!client_wait_room(q->client))
+        return -1;
+    client_send(q->client, CONTROL_ITEM, q->msg.id, NULL, line, strlen(line), NULL, 0);
+    return 0;
+}
+
+static int do_stacks(struct request *q, int32_t out[4], struct complaint *why)
+{
+    return report_stacks(q->text, emit_line, q, why);
+}
+
 /* ---- at once ---- */
+
+static struct client *g_tracer; /* server thread only; counted; whom trace lines go to */
+
+static void trace_stop(void)
+{
+    if (!g_tracer)
+        return;
+    trace_disable();
+    host_close(trace_output(-1));
+    client_put(g_tracer);
+    g_tracer = NULL;
+}
+
+void request_client_gone(struct client *c)
+{
+    if (c == g_tracer)
+        trace_stop();
+}
+
+/* On for as long as the client stays. text: the set of calls. */
+static int do_trace(struct request *q, int32_t out[4], struct complaint *why)
+{
+    if (g_kernel.strace)
+        return complain(why, RF_EXIT_ERROR, "system calls are being traced already");
+    if (!q->fds.count)
+        return complain(why, RF_EXIT_ERROR, "bad message: nowhere to print to");
+    trace_output(q->fds.fd[0]);
+    q->fds.fd[0] = -1;
+    client_get(q->client);
+    g_tracer = q->client;
+    trace_enable(q->text);
+    return 0;
+}
 
 static int do_signal(struct request *q, int32_t out[4], struct complaint *why)
 {
@@ -183,6 +231,8 @@ static const struct {
     [CONTROL_WAIT] = {do_wait, WAITS},
     [CONTROL_DESTROY] = {do_destroy, WAITS},
     [CONTROL_ATTACH_TO] = {do_attach, AT_ONCE},
+    [CONTROL_STACKS] = {do_stacks, WORKER},
+    [CONTROL_TRACE] = {do_trace, AT_ONCE},
 };
 
 static void *worker(void *arg)

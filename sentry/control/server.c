@@ -76,6 +76,7 @@ static void client_drop(struct client *c)
     list_del(&c->node);
     g_server.client_count--;
     __atomic_store_n(&c->dead, true, __ATOMIC_RELEASE);
+    request_client_gone(c);
     record_client_gone(c);
     client_put(c);
 }

@@ -30,5 +30,7 @@ void request_serve(struct request *q); /* consumes q; server thread */
 void request_free(struct request *q);
 /* c has asked to wait: is it time to answer? Server thread. */
 void request_waiting(struct client *c);
+/* c is being dropped. Server thread. */
+void request_client_gone(struct client *c);
 /* Room to send in; false: the client does not read. Worker threads. */
 bool client_wait_room(struct client *c);

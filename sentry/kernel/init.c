@@ -239,6 +239,21 @@ int kernel_spawn(const struct spawn_args *a, struct process **out)
     return r;
 }
 
+void kernel_strace(bool on)
+{
+    LOCK_GUARD(&g_kernel.tasks_lock);
+    g_kernel.strace = on;
+    struct process *p;
+    struct task *t;
+    list_for_each(p, &g_kernel.processes, all_node) list_for_each(t, &p->tasks, process_node)
+    {
+        if (on)
+            __atomic_or_fetch(&t->slow_entry, TASK_SLOW_STRACE, __ATOMIC_SEQ_CST);
+        else
+            __atomic_and_fetch(&t->slow_entry, (uint8_t)~TASK_SLOW_STRACE, __ATOMIC_SEQ_CST);
+    }
+}
+
 /* ---- from outside
  * ----------------------------------------------------------------------------------- */
 

@@ -497,7 +497,7 @@ struct kernel {
     int64_t boot_ns;                /* const; host monotonic at start */
     unsigned cpu_count;             /* const; what the guest is told */
     uint64_t memory_limit;          /* const; bytes, what MemTotal says */
-    bool strace;                    /* const after init */
+    bool strace;                    /* atomic */
     const struct vdso *vdso;        /* const after init; for the loader */
     void (*watcher)(void); /* const after init; some exit_watch or container has news; no locks */
     struct user_ns *root_user_ns;   /* const */
@@ -550,6 +550,8 @@ bool kernel_empty(void);
 /* A signal that came from outside: to the foreground process group of p's terminal if it has one
  * (SIGWINCH, SIGINT, SIGQUIT, SIGTSTP, SIGHUP, SIGCONT), else to p. */
 void process_signal_foreground(struct process *p, int sig);
+/* All tasks, and those to come, take the way past the strace printer, or no longer. */
+void kernel_strace(bool on);
 /* --strace: NULL or "" prints every call, else a comma-separated set of names. */
 void trace_enable(const char *set);
 /* Bitmap of the calls marked REGS in syscalls.def, for pl_config.full_calls. */

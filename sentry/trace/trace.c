@@ -1,8 +1,10 @@
-/* The strace printer. Lines go to the user's standard error through log_user: they look like
+/* The strace printer. Lines go to the user's standard error through log_user, or to who asked for
+ * them; they look like
  * "[pid] name(args) = result". Guest strings are shortened and escaped; they never reach a format
  * string. */
 #include "trace/trace.h"
 
+#include "base/host.h"
 #include "base/log.h"
 #include "base/overflow.h"
 #include <errno.h>
@@ -25,7 +27,8 @@ static const struct trace_call g_calls[TABLE_COUNT] = {
 #undef SYSCALL
 };
 
-static uint64_t g_wanted[TABLE_COUNT / 64]; /* const after init */
+static uint64_t
+    g_wanted[TABLE_COUNT / 64]; /* changed only while nobody looks closely: a line more or less */
 
 /* Of the call being answered by this thread. */
 static __thread char t_line[LINE_MAX_];
@@ -46,16 +49,59 @@ static void trace_want(const char *name, size_t len)
 
 void trace_enable(const char *set)
 {
-    g_kernel.strace = true;
+    memset(g_wanted, 0, sizeof(g_wanted));
     if (!set || !*set || !strcmp(set, "all")) {
         memset(g_wanted, 0xff, sizeof(g_wanted));
-        return;
+        set = "";
     }
     while (*set) {
         size_t len = strcspn(set, ",");
         trace_want(set, len);
         set += len + (set[len] == ',');
     }
+    kernel_strace(true);
+}
+
+void trace_disable(void)
+{
+    kernel_strace(false);
+}
+
+/* ---- where lines go ---- */
+
+static struct lock g_output_lock = LOCK_INITIALIZER(LR_TRACE);
+static int g_output_fd = -1; /* lock: g_output_lock; -1: to the user */
+
+int trace_output(int fd)
+{
+    LOCK_GUARD(&g_output_lock);
+    int old = g_output_fd;
+    g_output_fd = fd;
+    return old;
+}
+
+/* A reader who does not read loses lines; no guest waits for him. */
+static bool line_to_reader(const char *line, size_t size)
+{
+    struct iovec iov[2] = {{(void *)line, size}, {(void *)"\n", 1}};
+    LOCK_GUARD(&g_output_lock);
+    if (g_output_fd < 0)
+        return false;
+    int64_t n = host_writev_nowait(g_output_fd, iov, 2);
+    if (n == -EOPNOTSUPP || n == -EINVAL)
+        (void)host_writev(g_output_fd, iov, 2);
+    return true;
+}
+
+__attribute__((format(printf, 1, 2))) static void say(const char *fmt, ...)
+{
+    char line[LINE_MAX_ + 128];
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(line, sizeof(line), fmt, ap);
+    va_end(ap);
+    if (n > 0 && !line_to_reader(line, MIN((size_t)n, sizeof(line) - 1)))
+        log_user("%s", line);
 }
 
 static bool trace_wanted(uint64_t nr)
@@ -161,7 +207,7 @@ void trace_enter(struct task *t, const struct sysargs *a)
     }
     put(")");
     if (nr == 60 || nr == 231) /* exit, exit_group do not come back */
-        log_user("%s = ?", t_line);
+        say("%s = ?", t_line);
 }
 
 static const char *restart_name(int64_t r)
@@ -178,13 +224,13 @@ void trace_exit(struct task *t, const struct sysargs *a, int64_t r)
     if (!trace_wanted((uint32_t)a->nr) || a->nr == 60 || a->nr == 231)
         return;
     if (restart_name(r))
-        log_user("%s = ? %s", t_line, restart_name(r));
+        say("%s = ? %s", t_line, restart_name(r));
     else if (r < 0 && r >= -4095)
-        log_user("%s = -1 %s (%s)", t_line, strerrorname_np(-r), strerrordesc_np(-r));
+        say("%s = -1 %s (%s)", t_line, strerrorname_np(-r), strerrordesc_np(-r));
     else if (r > 0xffffff)
-        log_user("%s = %#llx", t_line, (unsigned long long)r);
+        say("%s = %#llx", t_line, (unsigned long long)r);
     else
-        log_user("%s = %lld", t_line, (long long)r);
+        say("%s = %lld", t_line, (long long)r);
 }
 
 void trace_signal(struct task *t, int sig, const siginfo_t *info)
@@ -198,5 +244,5 @@ void trace_signal(struct task *t, int sig, const siginfo_t *info)
         struct user_regs_struct *r = task_regs(t);
         put(" si_addr=%p ip=%#llx", info->si_addr, r ? (unsigned long long)r->rip : 0);
     }
-    log_user("%s ---", t_line);
+    say("%s ---", t_line);
 }

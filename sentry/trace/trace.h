@@ -3,6 +3,10 @@
 #pragma once
 #include "kernel/kernel.h"
 
+/* Stop; and where lines go from here on (-1: the user's standard error): the old descriptor. trace_enable
+ * is in kernel.h. */
+void trace_disable(void);
+int trace_output(int fd);
 /* Remember the strings of the call (they may change under it). Own thread. */
 void trace_enter(struct task *t, const struct sysargs *a);
 /* Print the call and its result; nothing if the set of --strace does not have it. */

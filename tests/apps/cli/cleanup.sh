@@ -18,5 +18,10 @@ done
 for _ in $(seq 40); do [ "$(ours)" -le "$procs" ] && break; sleep 0.1; done
 [ "$(ours)" -le "$procs" ] || wrong "processes are left: $(descendants "$PPID" | head -5 | tr '\n' ';')"
 equal "mounts" "$(wc -l </proc/self/mountinfo)" "$mounts"
+"$RINGFENCE" ps >/dev/null # what killed launchers left registered goes with the next look
+for s in /run/ringfence/*.sock; do
+    s=${s##*/}; s=${s%.sock}
+    case $s in *[!0-9]*) ;; *) [ -d "/proc/$s" ] || wrong "a registration is left: $s" ;; esac
+done
 equal "files" "$(files)" "$before"
 finish
