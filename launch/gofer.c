@@ -114,7 +114,7 @@ _Noreturn static void child_gofer(const struct sandbox_spec *spec, struct export
 
 static int open_log(const struct sandbox_spec *spec)
 {
-    if (!spec || (!spec->debug_log && spec->log_fd <= 0))
+    if (!spec->debug_log && spec->log_fd <= 0)
         return -1;
     if (!spec->debug_log)
         return fcntl(spec->log_fd, F_DUPFD_CLOEXEC, 3);
@@ -127,10 +127,11 @@ static int gofer_fork(struct sandbox *s, struct exports *x, int pair[2], struct 
     int pidfd = -1;
     if (launch_helper_path("rf-gofer", path, sizeof(path), e))
         return -1;
-    int log_fd = open_log(s->spec);
+    const struct sandbox_spec *spec = s->spec ? s->spec : &s->started;
+    int log_fd = open_log(spec);
     pid_t pid = launch_isolate_fork(/*keep_net=*/false, &pidfd);
     if (pid == 0)
-        child_gofer(s->spec, x, pair[1], log_fd, path);
+        child_gofer(spec, x, pair[1], log_fd, path);
     close_fd(&log_fd);
     close_fd(&pidfd);
     if (pid < 0)

@@ -114,8 +114,8 @@ void helper_exec(const struct sandbox_spec *spec, bool is_gofer, const char *pat
                  struct helper_args *a)
 {
     const char *step = "";
-    int err = spec && spec->child_setup ? spec->child_setup(spec->child_arg, is_gofer, &step) : 0;
-    bool attached = !spec || spec->attached;
+    int err = spec->child_setup ? spec->child_setup(spec->child_arg, is_gofer, &step) : 0;
+    bool attached = spec->attached;
     if (err == 0)
         err = launch_isolate_child(attached, &step);
     if (err == 0) {

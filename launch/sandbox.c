@@ -169,7 +169,7 @@ int sandbox_start(const struct sandbox_spec *spec, struct sandbox *s, struct lau
     if (!err) {
         s->fd = st.control[0];
         st.control[0] = -1;
-        s->spec = spec;
+        s->started = *spec;
         s->attached = spec->attached;
         snprintf(s->dir, sizeof(s->dir), "%s", spec->dir ? spec->dir : "");
     }

@@ -210,7 +210,9 @@ struct sandbox { /* a connection, and for the starter the processes */
     pid_t gofer_pid;  /* of the container created last over this connection; 0: none */
     bool attached;
     int timeout_ms; /* of each request but waits; default SB_TIMEOUT_MS, -1: for ever */
-    const struct sandbox_spec *spec; /* borrowed; of the starter */
+    const struct sandbox_spec
+        *spec;                   /* borrowed; for further gofers, to be set after sandbox_connect */
+    struct sandbox_spec started; /* the starter's own copy, used where spec is NULL */
     char dir[256];
     bool stands_for; /* something is attached: init or process stands_for_pid of stands_for_id */
     int stands_for_pid;
