@@ -15,6 +15,7 @@
 
 #include "base/log.h"
 #include "base/overflow.h"
+#include "mm/mm.h"
 #include <errno.h>
 #include <stdlib.h>
 
@@ -203,6 +204,77 @@ void container_figures(struct container *c, struct container_figures *out)
     struct process *p;
     list_for_each(p, &g_kernel.processes, all_node) out->processes += p->container == c;
     out->oom_kills = __atomic_load_n(&c->oom_kills, __ATOMIC_RELAXED);
+}
+
+/* ---- out of memory ---- */
+
+#define OOM_PAUSE_NS 1000000ll /* for a victim to give back what it has */
+
+/* Linux's measure: pages held, and oom_score_adj as thousandths of all there is. */
+static int64_t oom_badness(struct process *p)
+{
+    int adj = __atomic_load_n(&p->oom_score_adj, __ATOMIC_RELAXED);
+    struct task *t = adj > -1000 ? task_next(p, 0) : NULL;
+    struct mm *mm = t ? task_mm_get(t) : NULL;
+    int64_t points = -1;
+    if (mm) {
+        struct mm_usage u;
+        mm_usage_get(mm, &u);
+        mm_put(mm);
+        points = MAX((int64_t)u.rss + adj * (int64_t)(memfile_limit() / 1000), 1);
+    }
+    if (t)
+        task_put(t);
+    return points;
+}
+
+static bool is_ending(struct process *p)
+{
+    LOCK_GUARD(&p->sig_lock);
+    return p->group_exiting && p->state == PROCESS_RUNNING;
+}
+
+/* The worst process of c, counted; NULL: one is dying already, or none may be killed (*dying). */
+static struct process *oom_choose(struct container *c, bool *dying)
+{
+    struct process *p, *worst = NULL;
+    int64_t most = 0;
+    *dying = false;
+    for (int after = 0; (p = container_next(c, after)); process_put(p)) {
+        after = p->pid;
+        *dying |= is_ending(p);
+        int64_t points = oom_badness(p);
+        if (points <= most)
+            continue;
+        most = points;
+        if (worst)
+            process_put(worst);
+        worst = p;
+        process_get(worst);
+    }
+    if (worst && *dying) {
+        process_put(worst);
+        worst = NULL;
+    }
+    return worst;
+}
+
+bool container_out_of_memory(struct task *t)
+{
+    struct container *c = t->process->container;
+    bool dying;
+    struct process *victim = oom_choose(c, &dying);
+    if (victim) {
+        log_debug("out of memory: process %d is killed", victim->pid);
+        __atomic_fetch_add(&c->oom_kills, 1, __ATOMIC_RELAXED);
+        process_exit_group(victim, SIGKILL);
+        process_put(victim);
+    }
+    if (!victim && !dying)
+        return false;
+    task_sleep_prepare(t);
+    task_sleep(t, time_after(OOM_PAUSE_NS), /*interruptible=*/false);
+    return true;
 }
 
 /* ---- CPU limit ---- */

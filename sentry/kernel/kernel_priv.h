@@ -198,15 +198,17 @@ int ptrace_wait_locked(struct process *me, const struct wait_call *c, struct wai
 
 /* ---- cred.c -----------------------------------------------------------------------------------
  */
-/* The capability rules of execve: c is a copy of old with its ids already as after the exec; fc: the
- * program's own, or NULL. -EPERM if it relies on some that it would not get. */
+/* The capability rules of execve: c is a copy of old with its ids already as after the exec; fc:
+ * the program's own, or NULL. -EPERM if it relies on some that it would not get. */
 struct file_caps;
 int cred_exec_caps(const struct cred *old, struct cred *c, const struct file_caps *fc);
 
 /* ---- container.c ------------------------------------------------------------------------------
  */
 void container_hold_here(struct task *t); /* t's container is held: sleep until it is not */
-void watcher_tell(void);                  /* no locks held */
+/* t's fault cannot be served: the worst process of its container is killed. True: try again. */
+bool container_out_of_memory(struct task *t);
+void watcher_tell(void); /* no locks held */
 
 /* ---- others -----------------------------------------------------------------------------------
  */

@@ -105,8 +105,8 @@ static int64_t syscall_restart(struct task *t, const struct sysargs *a, int64_t 
     return r;
 }
 
-/* A watcher was interrupted before the call was made: it must see the call anew, so unless a handler
- * decides otherwise the guest makes it again. */
+/* A watcher was interrupted before the call was made: it must see the call anew, so unless a
+ * handler decides otherwise the guest makes it again. */
 static int64_t syscall_reenter(struct task *t, const struct sysargs *a, int64_t r)
 {
     t->restart_code = -r;
@@ -178,7 +178,7 @@ static void loop_fault(struct task *t, const struct pl_event *ev)
     t->min_flt++;
     if (__builtin_expect(r > 0, 0))
         r = userfault_handle(t, ev->fault.addr, ev->fault.access, /*in_kernel=*/false);
-    if (!r)
+    if (!r || (r == -ENOMEM && container_out_of_memory(t)))
         return;
     siginfo_t info = {.si_addr = (void *)ev->fault.addr};
     bool segv = r == -EFAULT || r == -EACCES;
