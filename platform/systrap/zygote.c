@@ -141,6 +141,7 @@ static void __attribute__((noreturn)) child_main(struct systrap *p, pid_t parent
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(1);
+    setsid(); /* keys of a terminal that the sentry holds are not for stubs */
     child_signals();
     child_shed();
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))

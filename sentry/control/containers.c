@@ -242,8 +242,10 @@ static int record_build(struct record *r, struct control_fds *fds, struct compla
     if (apply_sysctls(r, why))
         return -1;
     if (files_make(&r->desc, r->gofer, &r->mount_ns, why) ||
-        stdio_make(&r->desc.process, fds, &r->fds, &r->tty, why))
+        stdio_make(&r->desc.process, fds, r->is_root, &r->fds, &r->tty, why))
         return -1;
+    if (r->tty && (r->desc.defaults & DEFAULT_CONSOLE))
+        files_console(r->mount_ns, r->tty);
     return program_find(r->mount_ns, &r->desc.process, &r->path, why);
 }
 
@@ -416,7 +418,7 @@ static int exec_run(struct record *r, struct guest *g, const struct process_desc
     char *path = NULL;
     int err = program_find(r->mount_ns, p, &path, why);
     if (!err)
-        err = stdio_make(p, fds, &ft, &tty, why);
+        err = stdio_make(p, fds, /*hold_tty=*/false, &ft, &tty, why);
     if (!err) {
         err = guest_start(g, p, path, ft, tty, why);
         fdtable_put(ft, NULL);

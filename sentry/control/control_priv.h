@@ -167,9 +167,12 @@ struct control_fds {
 /* files.c: the mount namespace of a description, from its gofer. */
 int files_make(const struct container_desc *d, struct gofer *g, struct mount_ns **out,
                struct complaint *why);
+/* /dev/console of the container becomes its terminal, where there is a /dev/pts to show it. */
+void files_console(struct mount_ns *ns, struct tty *tty);
 /* stdio.c: the descriptor table that a process starts with; its terminal counted, or NULL. */
-int stdio_make(const struct process_desc *p, struct control_fds *fds, struct fdtable **out,
-               struct tty **tty, struct complaint *why);
+/* hold_tty: this process takes the terminal for its own, so that keys and size changes arrive. */
+int stdio_make(const struct process_desc *p, struct control_fds *fds, bool hold_tty,
+               struct fdtable **out, struct tty **tty, struct complaint *why);
 /* program.c: which file argv[0] is, by PATH inside; malloc'd. */
 int program_find(struct mount_ns *ns, const struct process_desc *p, char **path,
                  struct complaint *why);

@@ -99,9 +99,8 @@ static int type_mount(const struct mount_desc *m, struct superblock **out)
 static int files_mount(struct files *f, const struct mount_desc *m)
 {
     struct superblock *sb;
-    int err = m->export >= 0
-                  ? goferfs_mount(f->g, m->export, m->options & MOUNT_SHARED_ACCESS, &sb)
-                  : type_mount(m, &sb);
+    int err = m->export >= 0 ? goferfs_mount(f->g, m->export, m->options & MOUNT_SHARED_ACCESS, &sb)
+                             : type_mount(m, &sb);
     return err ? err : graft(f, m, sb);
 }
 
@@ -313,6 +312,33 @@ static int files_cover(struct files *f, struct complaint *why)
             return complain(why, RF_EXIT_ERROR, "cannot mask %s inside: %s", *p, strerror(-err));
     }
     return 0;
+}
+
+/* ---- console ---- */
+
+static int console_bind(struct mount_ns *ns, const char *name)
+{
+    struct files f = {.ns = ns, .root = {.mnt = ns->root, .dentry = ns->root->root}};
+    struct path from, at;
+    int r = vfs_walk_from(NULL, &f.root, name, WALK_FOLLOW, &from);
+    if (r)
+        return r;
+    r = vfs_make_mountpoint(&f.root, "/dev/console", /*is_dir=*/false, &at);
+    if (!r) {
+        r = bind_path(&f, &from, &at, 0);
+        path_put(&at);
+    }
+    path_put(&from);
+    return r;
+}
+
+void files_console(struct mount_ns *ns, struct tty *tty)
+{
+    char name[32];
+    snprintf(name, sizeof(name), "/dev/%s", tty_name(tty));
+    int r = console_bind(ns, name);
+    if (r)
+        log_debug("/dev/console: %s", strerror(-r));
 }
 
 /* ---- all of it ---- */

@@ -2,10 +2,12 @@
  * control socket. */
 #include "control/control_priv.h"
 
+#include "base/host.h"
 #include "fs/vfs.h"
 
 #include <errno.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 static int take(struct fdtable *ft, struct control_fds *fds, unsigned index, int guest,
                 struct tty **tty)
@@ -30,12 +32,25 @@ static int take(struct fdtable *ft, struct control_fds *fds, unsigned index, int
     return 0;
 }
 
-int stdio_make(const struct process_desc *p, struct control_fds *fds, struct fdtable **out,
-               struct tty **tty, struct complaint *why)
+/* We lead a session that has no terminal yet; where we do not, or it has another owner, keys come
+ * some other way. */
+static void hold(const struct process_desc *p, struct control_fds *fds)
+{
+    for (unsigned i = 0; i < p->fd_count; i++) {
+        unsigned index = p->fds[i].index;
+        if (p->fds[i].guest == p->tty && index < fds->count && fds->fd[index] >= 0)
+            (void)host_ioctl(fds->fd[index], TIOCSCTTY, NULL);
+    }
+}
+
+int stdio_make(const struct process_desc *p, struct control_fds *fds, bool hold_tty,
+               struct fdtable **out, struct tty **tty, struct complaint *why)
 {
     struct fdtable *ft;
     int r = fdtable_new(&ft);
     *tty = NULL;
+    if (hold_tty)
+        hold(p, fds);
     for (unsigned i = 0; !r && i < p->fd_count; i++) {
         int guest = p->fds[i].guest;
         r = take(ft, fds, p->fds[i].index, guest, guest == p->tty ? tty : NULL);

@@ -606,7 +606,10 @@ static int open_tty(struct hoststream *hs, const struct stat *st, struct file **
         return r;
     hs->tty = tty;
     struct inode *inode = devpts_inode_get(tty);
-    return inode ? open_on_inode(inode, hs, &g_hosttty_ops, out) : -ENOMEM;
+    r = inode ? open_on_inode(inode, hs, &g_hosttty_ops, out) : -ENOMEM;
+    if (r)
+        tty_put(tty);
+    return r; /* the file holds the terminal now */
 }
 
 static int open_other(struct hoststream *hs, const struct stat *st, struct file **out)

@@ -16,7 +16,7 @@ struct hoststream {
     struct lock io_lock;        /* LR_LEAF; poll and the call after it */
     struct poller_entry *entry; /* lock: io_lock to make; NULL until someone waits */
     bool no_nowait;             /* atomic; the host cannot promise not to block */
-    struct tty *tty;            /* const; borrowed: host terminals are never freed. NULL: none */
+    struct tty *tty;            /* const; borrowed: the files on it hold it. NULL: none */
     struct mappable *mappable;  /* const; owned; plain files */
 };
 
@@ -38,5 +38,5 @@ int64_t hoststream_write(struct file *f, struct uio *u);
 
 /* hosttty.c */
 extern const struct file_ops g_hosttty_ops;
-/* The terminal behind hs, one object for all descriptors of the same host device. */
+/* The terminal behind hs, one object for all descriptors of the same host device. Counted. */
 int hosttty_of(struct hoststream *hs, const struct stat *st, struct tty **out);

@@ -3,7 +3,8 @@
  * The line discipline is the host's: settings, window size, echo and editing are asked of it. Job
  * control is ours: the host knows one foreground group, the launcher's, whose signals come in over
  * the control channel; which guest group gets them is decided here. All descriptors of one host
- * terminal are one struct tty, which lives as long as the sandbox. */
+ * terminal are one struct tty, which lives as long as a file on it or a session that it controls.
+ */
 #include "base/host.h"
 #include "base/overflow.h"
 #include "fs/hostfile_priv.h"
@@ -22,27 +23,37 @@
 
 struct hosttty {
     struct tty tty;
-    struct hoststream *main; /* const; counted for ever; answers for /dev/tty */
+    struct hoststream *main; /* const; counted; answers for /dev/tty */
     dev_t host_rdev;         /* const */
-    struct hosttty *next;    /* const after publication */
+    struct hosttty *next;    /* lock: g_lock */
 };
 
 static struct lock g_lock = LOCK_INITIALIZER(LR_LEAF);
-static struct hosttty *g_ttys; /* lock: g_lock; at most one per standard descriptor */
+static struct hosttty *g_ttys; /* lock: g_lock; borrowed */
 
-struct tty *hostfile_console(void)
+static bool is_hung_up(struct hosttty *h)
 {
-    LOCK_GUARD(&g_lock);
-    return g_ttys ? &g_ttys->tty : NULL;
+    struct pollfd p = {.fd = h->main->fd};
+    return host_poll(&p, 1, 0) > 0 && (p.revents & POLLHUP);
 }
 
+/* Counted. The host gives the number of a terminal that is gone to the next one. */
 static struct hosttty *find(dev_t rdev)
 {
     LOCK_GUARD(&g_lock);
     for (struct hosttty *h = g_ttys; h; h = h->next)
-        if (h->host_rdev == rdev)
+        if (h->host_rdev == rdev && !is_hung_up(h) && ref_get_unless_zero(&h->tty.ref))
             return h;
     return NULL;
+}
+
+struct tty *hostfile_console(void)
+{
+    LOCK_GUARD(&g_lock);
+    struct hosttty *h = g_ttys;
+    while (h && !ref_get_unless_zero(&h->tty.ref))
+        h = h->next;
+    return h ? &h->tty : NULL;
 }
 
 static bool tty_has_flag(struct hosttty *h, unsigned flag)
@@ -63,12 +74,25 @@ int hosttty_open(struct tty *tty, struct file *f)
     if ((f->mode & FMODE_READ && have == O_WRONLY) || (f->mode & FMODE_WRITE && have == O_RDONLY))
         return -EACCES;
     hoststream_get(h->main);
+    tty_get(tty);
     f->priv = h->main;
     f->ops = &g_hosttty_ops;
     return 0;
 }
 
-static void hosttty_free(struct tty *tty) {} /* its first reference is never dropped */
+static void hosttty_free(struct tty *tty)
+{
+    struct hosttty *h = container_of(tty, struct hosttty, tty);
+    lock_acquire(&g_lock);
+    struct hosttty **at = &g_ttys;
+    while (*at != h)
+        at = &(*at)->next;
+    *at = h->next;
+    lock_release(&g_lock);
+    devpts_unregister(tty);
+    hoststream_put(h->main);
+    free(h);
+}
 
 static const struct tty_driver g_driver = {
     .open = hosttty_open,
@@ -255,13 +279,22 @@ static int hosttty_fdname(struct file *f, char *buf, size_t size)
     return snprintf(buf, size, "/dev/%s", hs->tty->name);
 }
 
+/* Each open file holds the terminal, as does the session it controls. */
+static void hosttty_release(struct file *f)
+{
+    struct hoststream *hs = f->priv;
+    struct tty *tty = hs->tty;
+    hostfile_release(f);
+    tty_put(tty);
+}
+
 const struct file_ops g_hosttty_ops = {
     .read = hosttty_read,
     .write = hosttty_write,
     .poll = hostfile_poll,
     .waitq = hostfile_waitq,
     .ioctl = hosttty_ioctl,
-    .release = hostfile_release,
+    .release = hosttty_release,
     .fdname = hosttty_fdname,
     .host_fd = hostfile_host_fd,
     .stream = true,

@@ -866,9 +866,10 @@ void tty_vhangup_of(struct task *t);
 void tty_signal_foreground(struct tty *tty, int sig);
 /* For /proc/PID/stat: tty_nr and tpgid of a session, 0 and -1 without a terminal. tasks_lock held. */
 void tty_session_numbers_locked(struct session *s, int *tty_nr, int *tpgid);
-/* The first terminal among the launcher's stdio; borrowed, NULL if none: signals of the launcher go
- * to its foreground. */
+/* The first host terminal there is, for /dev/console; counted, NULL if none. */
 struct tty *hostfile_console(void);
+/* Its name below /dev: "pts/0". */
+const char *tty_name(const struct tty *tty);
 
 /* ---- pipes: fs/pipe ---- */
 

@@ -162,7 +162,11 @@ static int controlling_open(struct file *f)
 static int console_open(struct file *f)
 {
     struct tty *tty = hostfile_console();
-    return tty ? tty->driver->open(tty, f) : mem_open(3, f); /* nobody looks: as null */
+    if (!tty)
+        return mem_open(3, f); /* nobody looks: as null */
+    int r = tty->driver->open(tty, f);
+    tty_put(tty);
+    return r;
 }
 
 static int pts_open(unsigned index, struct file *f)

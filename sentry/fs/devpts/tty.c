@@ -29,6 +29,11 @@ void tty_put(struct tty *tty)
         tty->driver->free(tty);
 }
 
+const char *tty_name(const struct tty *tty)
+{
+    return tty->name;
+}
+
 static struct session *task_session_locked(struct task *t)
 {
     return t->process->pgrp ? t->process->pgrp->session : NULL;
