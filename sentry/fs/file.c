@@ -17,11 +17,28 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
+static int64_t g_files; /* atomic; open file descriptions */
+
+int64_t vfs_file_count(void)
+{
+    return __atomic_load_n(&g_files, __ATOMIC_RELAXED);
+}
+
+/* fs.file-max binds all but the administrator. */
+static bool too_many_files(int64_t count)
+{
+    struct task *t = task_current();
+    return count > g_vfs_knobs.file_max && t && !cred_has_cap(t->cred, CAP_SYS_ADMIN);
+}
+
 int file_alloc(unsigned flags, struct file **out)
 {
-    struct file *f = calloc(1, sizeof(*f));
-    if (!f)
+    int64_t count = __atomic_add_fetch(&g_files, 1, __ATOMIC_RELAXED);
+    struct file *f = too_many_files(count) ? NULL : calloc(1, sizeof(*f));
+    if (!f) {
+        __atomic_sub_fetch(&g_files, 1, __ATOMIC_RELAXED);
         return -ENFILE;
+    }
     ref_init(&f->ref);
     lock_init(&f->lock, LR_FILE);
     lock_init(&f->pos_lock, LR_FILE_POS);
@@ -39,6 +56,7 @@ static void file_free(struct file *f)
     lock_destroy(&f->lock);
     lock_destroy(&f->pos_lock);
     free(f);
+    __atomic_sub_fetch(&g_files, 1, __ATOMIC_RELAXED);
 }
 
 void file_free_unopened(struct file *f)
@@ -287,6 +305,7 @@ int64_t vfs_read_kernel(struct file *f, void *buf, size_t size, int64_t pos)
         int64_t n = f->ops->read(f, &u, pos + done);
         if (n <= 0)
             return done ? (int64_t)done : n;
+        fsnotify_file(f, IN_ACCESS);
         done += n;
     }
     return done;

@@ -630,6 +630,16 @@ int vfs_walk(struct task *t, int dirfd, const char *name, unsigned flags, struct
     return vfs_walk_as(t, t->cred, dirfd, name, flags, out);
 }
 
+int vfs_walk_parent(struct task *t, int dirfd, const char *name)
+{
+    struct walk w;
+    int r = walk_init(&w, t, dirfd, name, 0);
+    if (!r)
+        r = walk_parent(&w);
+    walk_end(&w);
+    return r;
+}
+
 int vfs_walk_as(struct task *t, const struct cred *c, int dirfd, const char *name, unsigned flags,
                 struct path *out)
 {

@@ -498,20 +498,30 @@ static int rename_check(struct renaming *m)
     return r ? r : m->old_dir->ops->rename ? 0 : -EPERM;
 }
 
-static void rename_notify(struct renaming *m, const char *old_name)
+/* One move: what is `moved` now stood in from under old_name. */
+static void move_notify(struct dentry *from, const char *old_name, struct dentry *to,
+                        struct dentry *moved, struct dentry *victim)
 {
     static uint32_t g_cookie;
+    uint32_t cookie = __atomic_add_fetch(&g_cookie, 1, __ATOMIC_RELAXED);
+    uint32_t is_dir = inode_is_dir(moved->inode) ? IN_ISDIR : 0;
+    fsnotify_rename_slow(from, old_name, to, moved);
+    fsnotify_name(from, old_name, IN_MOVED_FROM | is_dir, cookie, moved);
+    fsnotify_name(to, moved->name, IN_MOVED_TO | is_dir, cookie, moved);
+    if (victim)
+        fsnotify_dentry(victim, IN_ATTRIB);
+    fsnotify_dentry(moved, IN_MOVE_SELF);
+}
+
+static void rename_notify(struct renaming *m, const char *old_name)
+{
     if (!fsnotify_on())
         return;
-    uint32_t cookie = __atomic_add_fetch(&g_cookie, 1, __ATOMIC_RELAXED);
-    uint32_t is_dir = inode_is_dir(m->old->inode) ? IN_ISDIR : 0;
     struct dentry *from = m->from.cur.dentry, *to = m->to.cur.dentry;
-    fsnotify_rename_slow(from, old_name, to, m->old);
-    fsnotify_name(from, old_name, IN_MOVED_FROM | is_dir, cookie, m->old);
-    fsnotify_name(to, m->old->name, IN_MOVED_TO | is_dir, cookie, m->old);
-    if (m->new_d->inode && !(m->flags & RENAME_EXCHANGE))
-        fsnotify_dentry(m->new_d, IN_ATTRIB);
-    fsnotify_dentry(m->old, IN_MOVE_SELF);
+    bool exchange = m->flags & RENAME_EXCHANGE;
+    move_notify(from, old_name, to, m->old, m->new_d->inode && !exchange ? m->new_d : NULL);
+    if (exchange)
+        move_notify(to, m->old->name, from, m->new_d, NULL);
 }
 
 /* A directory that is replaced dies as by rmdir: nothing may be made in it meanwhile. */

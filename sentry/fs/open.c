@@ -197,6 +197,7 @@ struct vfs_knobs g_vfs_knobs = {.protected_symlinks = 1,
                                 .lease_break_time = 45,
                                 .leases_enable = 1,
                                 .dir_notify_enable = 1,
+                                .file_max = INT64_MAX,
                                 .inotify_events = 16384,
                                 .inotify_instances = 128,
                                 .inotify_watches = 524288,
@@ -268,7 +269,9 @@ static int lookup_or_create(struct walk *w, uint32_t mode, struct dentry **out, 
 static int create_step(struct walk *w, const struct open_how_k *how, bool *created)
 {
     struct dentry *d;
-    if (w->last != WALK_LAST_NORM || w->trailing)
+    if (w->last != WALK_LAST_NORM)
+        return how->flags & O_EXCL ? -EEXIST : -EISDIR;
+    if (w->trailing)
         return -EISDIR;
     int r = lookup_or_create(w, how->mode, &d, created);
     if (r)

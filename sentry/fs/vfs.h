@@ -48,7 +48,7 @@ struct tty;
 /* /proc/sys/fs; atomic */
 struct vfs_knobs {
     int64_t protected_symlinks, protected_hardlinks, protected_fifos, protected_regular;
-    int64_t lease_break_time, leases_enable, dir_notify_enable;
+    int64_t lease_break_time, leases_enable, dir_notify_enable, file_max;
     int64_t inotify_events, inotify_instances, inotify_watches;
     int64_t fanotify_events, fanotify_groups, fanotify_marks;
     int64_t pipe_max_size, pipe_user_pages_soft, pipe_user_pages_hard;
@@ -447,6 +447,8 @@ enum {                     /* walk flags */
 /* Resolve name relative to dirfd (AT_FDCWD, or a descriptor) for task t. name is kernel memory.
  * *out is counted. */
 int vfs_walk(struct task *t, int dirfd, const char *name, unsigned flags, struct path *out);
+/* Can the directory that holds name be reached? */
+int vfs_walk_parent(struct task *t, int dirfd, const char *name);
 /* As someone else: access(2) uses the real ids. */
 int vfs_walk_as(struct task *t, const struct cred *c, int dirfd, const char *name, unsigned flags,
                 struct path *out);
@@ -591,6 +593,7 @@ enum {
     FMODE_DETACHED = 64, /* priv is a mount namespace, counted, of its own: mount_api.c */
 };
 
+int64_t vfs_file_count(void); /* open file descriptions, for fs.file-nr */
 void file_get(struct file *f);
 void file_put(struct file *f);
 /* An anonymous file on an inode of the shared anonymous superblock (eventfd, epoll, socket…). priv

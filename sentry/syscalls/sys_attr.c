@@ -5,6 +5,7 @@
 #include <linux/falloc.h>
 #include <linux/fs.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -319,10 +320,14 @@ static int64_t do_fallocate(struct task *t, struct file *f, unsigned mode, int64
         if (r)
             return r;
     }
-    if (!f->ops->inode_locked)
-        return f->ops->fallocate(f, mode, off, size);
-    LOCK_GUARD(&f->inode->lock);
-    return f->ops->fallocate(f, mode, off, size);
+    if (f->ops->inode_locked)
+        lock_acquire(&f->inode->lock);
+    int64_t r = f->ops->fallocate(f, mode, off, size);
+    if (f->ops->inode_locked)
+        lock_release(&f->inode->lock);
+    if (!r)
+        fsnotify_file(f, IN_MODIFY);
+    return r;
 }
 
 int64_t sys_fallocate(struct task *t, const struct sysargs *a)

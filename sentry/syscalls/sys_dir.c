@@ -3,8 +3,10 @@
 #include "syscalls/sys_fs.h"
 
 #include <fcntl.h>
+#include <linux/fanotify.h>
 #include <linux/fs.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -89,12 +91,17 @@ static int64_t do_getdents(struct task *t, const struct sysargs *a, bool old_for
     if (!f->ops->readdir)
         return -ENOTDIR;
     unsigned size = MIN((unsigned)a->v[2], DENTS_BUFFER_MAX);
+    int r = f->mode & FMODE_NONOTIFY ? 0 : fanotify_permission(t, &f->path, FAN_ACCESS_PERM);
+    if (r)
+        return r;
     SYS_STR buf = malloc(size ? size : 1);
     if (!buf)
         return -ENOMEM;
     struct dents d = {
         .sink = {dents_emit}, .buf = buf, .size = size, .old_format = old_format};
-    return dents_fill(t, f, &d, uaddr(a->v[1]));
+    int64_t n = dents_fill(t, f, &d, uaddr(a->v[1]));
+    fsnotify_file(f, IN_ACCESS);
+    return n;
 }
 
 int64_t sys_getdents(struct task *t, const struct sysargs *a)
@@ -257,6 +264,15 @@ static int import_two(struct task *t, uint64_t a, bool a_empty_ok, uint64_t b, c
     return r ? r : vfs_path_import(t, uaddr(b), /*empty_ok=*/false, y);
 }
 
+/* The second path of a call could not be read: what is wrong with the first counts before that. */
+static int64_t second_bad(struct task *t, int dirfd, const char *first, unsigned walk, bool parent,
+                          int error)
+{
+    SYS_PATH p = {NULL, NULL};
+    int r = parent ? vfs_walk_parent(t, dirfd, first) : vfs_walk(t, dirfd, first, walk, &p);
+    return r ? r : error;
+}
+
 static int64_t do_symlink(struct task *t, uint64_t target, int dirfd, uint64_t path)
 {
     SYS_STR to = NULL;
@@ -283,6 +299,9 @@ static int64_t do_link(struct task *t, int olddir, uint64_t old, int newdir, uin
     if (flags & ~(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH))
         return -EINVAL;
     int r = import_two(t, old, flags & AT_EMPTY_PATH, new_name, &from, &to);
+    if (r && from && *from)
+        return second_bad(t, olddir, from, flags & AT_SYMLINK_FOLLOW ? WALK_FOLLOW : 0,
+                          /*parent=*/false, r);
     return r ? r : vfs_link(t, olddir, from, newdir, to, flags);
 }
 
@@ -305,6 +324,8 @@ static int64_t do_rename(struct task *t, int olddir, uint64_t old, int newdir, u
         ((flags & RENAME_EXCHANGE) && (flags & (RENAME_NOREPLACE | RENAME_WHITEOUT))))
         return -EINVAL;
     int r = import_two(t, old, /*a_empty_ok=*/false, new_name, &from, &to);
+    if (r && from)
+        return second_bad(t, olddir, from, 0, /*parent=*/true, r);
     return r ? r : vfs_rename(t, olddir, from, newdir, to, flags);
 }
 

@@ -74,7 +74,7 @@ int64_t sys_fstat(struct task *t, const struct sysargs *a)
 int64_t sys_newfstatat(struct task *t, const struct sysargs *a)
 {
     unsigned flags = a->v[3];
-    if (flags & ~(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH))
+    if (flags & ~(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE))
         return -EINVAL;
     return stat_at(t, a->v[0], a->v[1], a->v[2], flags);
 }

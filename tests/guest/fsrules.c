@@ -184,4 +184,56 @@ static void queue_overflow(void)
     CHECK_EQ(last->len, 0);
 }
 
-GUEST_MAIN(C(access_times), C(ioctls_of_files), C(orders_of_errors), C(queue_overflow))
+static void expect(int fd, const char *want)
+{
+    char buf[4096], got[2048] = "";
+    ssize_t n = read(fd, buf, sizeof(buf));
+    for (char *p = buf; n > 0 && p < buf + n;) {
+        struct inotify_event *e = (void *)p;
+        snprintf(got + strlen(got), sizeof(got) - strlen(got), "%d:%x%s%s ", e->wd, e->mask,
+                 e->len ? ":" : "", e->len ? e->name : "");
+        p += sizeof(*e) + e->len;
+    }
+    CHECK_STR(got, want);
+}
+
+/* Less usual ways to read, change, run and move what is watched. */
+static void inotify_of_rarer_calls(void)
+{
+    int in = OK(inotify_init1(IN_NONBLOCK)), st;
+    OK(mkdir("w", 0755));
+    OK(mkdir("w/d", 0755));
+    write_file("w/f", "#!/bin/true\n", 12);
+    OK(chmod("w/f", 0755));
+    OK(inotify_add_watch(in, "w", IN_ALL_EVENTS));
+    OK(inotify_add_watch(in, "w/f", IN_ALL_EVENTS));
+    OK(inotify_add_watch(in, "w/d", IN_ALL_EVENTS));
+    int fd = OK(open("w/f", O_RDWR));
+    expect(in, "1:20:f 2:20 ");
+    if (!fallocate(fd, 0, 0, 100))
+        expect(in, "1:2:f 2:2 ");
+    OK(close(fd));
+    expect(in, "1:8:f 2:8 ");
+    DIR *d = opendir("w/d");
+    CHECK(d);
+    expect(in, "1:40000020:d 3:40000020 ");
+    CHECK(readdir(d));
+    expect(in, "1:40000001:d 3:40000001 ");
+    closedir(d);
+    expect(in, "1:40000010:d 3:40000010 ");
+    write_file("w/f", "#!/bin/true\n", 12);
+    expect(in, "1:20:f 2:20 1:2:f 2:2 1:2:f 2:2 1:8:f 2:8 ");
+    pid_t pid = OK(fork());
+    if (!pid) {
+        execl("w/f", "f", NULL);
+        _exit(1);
+    }
+    st = guest_wait(pid, __LINE__);
+    CHECK_EQ(st, 0);
+    expect(in, "1:20:f 2:20 1:1:f 2:1 1:10:f 2:10 ");
+    if (!syscall(SYS_renameat2, AT_FDCWD, "w/f", AT_FDCWD, "w/d", 2 /* RENAME_EXCHANGE */))
+        expect(in, "1:40:f 1:80:d 2:800 1:40000040:d 1:40000080:f 3:800 ");
+}
+
+GUEST_MAIN(C(access_times), C(ioctls_of_files), C(orders_of_errors), C(queue_overflow),
+           C(inotify_of_rarer_calls))

@@ -269,7 +269,7 @@ static int write_numbers(const struct proc_ctx *c, char *text, size_t size)
 
 static int show_file_nr(struct pbuf *b, const struct proc_ctx *c)
 {
-    pb_str(b, "512\t0\t9223372036854775807\n");
+    pb_printf(b, "%lld\t0\t%lld\n", (long long)vfs_file_count(), (long long)g_vfs_knobs.file_max);
     return 0;
 }
 
@@ -568,7 +568,7 @@ static const struct proc_entry g_epoll[] = {
     KNOB("max_user_watches", g_vfs_knobs.epoll_max_user_watches, 0, INT32_MAX), {0}};
 
 static const struct proc_entry g_fs_entries[] = {
-    NUM("file-max", INT64_MAX, 0, INT64_MAX),
+    KNOB("file-max", g_vfs_knobs.file_max, 0, INT64_MAX),
     PROC_FILE("file-nr", 0444, show_file_nr),
     NUM("nr_open", 1048576, 8, 1048576),
     KNOB("pipe-max-size", g_vfs_knobs.pipe_max_size, 4096, 1 << 30),
