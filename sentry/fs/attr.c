@@ -129,7 +129,7 @@ int vfs_setattr_inode(struct task *t, const struct path *p, struct inode *i, str
     if (!r && (a->valid & IATTR_CHOWN) && S_ISREG(i->mode))
         inode_kill_fcaps(i);
     if (!r && p->dentry)
-        fsnotify_path(p, a->valid & (IATTR_MODE | IATTR_UID | IATTR_GID | IATTR_ATIME)
+        fsnotify_change(p, a->valid & (IATTR_MODE | IATTR_UID | IATTR_GID | IATTR_ATIME)
                              ? IN_ATTRIB
                              : IN_MODIFY);
     return r;
@@ -191,6 +191,6 @@ int vfs_truncate(struct task *t, const struct path *p, struct inode *i, struct f
     if (!r && t)
         inode_kill_fcaps(i);
     if (!r && p && p->dentry)
-        fsnotify_path(p, IN_MODIFY);
+        fsnotify_change(p, IN_MODIFY);
     return r;
 }

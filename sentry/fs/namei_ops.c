@@ -280,8 +280,8 @@ int vfs_link(struct task *t, int olddirfd, const char *old, int newdirfd, const 
         r = m.dir->ops->link(m.dir, m.d, inode);
     if (!r) {
         inode_get(inode);
-        making_done(&m, inode);
         fsnotify_dentry(source.dentry, IN_ATTRIB);
+        making_done(&m, inode);
     }
     making_end(&m);
     path_put(&source);

@@ -686,6 +686,8 @@ void fs_struct_cwd(struct fs_struct *fs, struct path *out);  /* counted */
 extern uint32_t g_fsnotify_watches; /* atomic */
 /* IN_* about the inode at p: told to watchers of the inode, and of its parent with its name. */
 void fsnotify_path_slow(const struct path *p, uint32_t mask);
+/* The same about attributes and truncation: fanotify has no descriptor and no mount for it. */
+void fsnotify_change_slow(const struct path *p, uint32_t mask);
 /* IN_CREATE, IN_DELETE, IN_MOVED_FROM, IN_MOVED_TO (| IN_ISDIR) of a name in dir; cookie ties the
  * two halves of a move; child: what the name stands or stood for. */
 void fsnotify_name_slow(struct dentry *dir, const char *name, uint32_t mask, uint32_t cookie,
@@ -705,6 +707,11 @@ static inline void fsnotify_path(const struct path *p, uint32_t mask)
 {
     if (__builtin_expect(fsnotify_on(), 0))
         fsnotify_path_slow(p, mask);
+}
+static inline void fsnotify_change(const struct path *p, uint32_t mask)
+{
+    if (__builtin_expect(fsnotify_on(), 0))
+        fsnotify_change_slow(p, mask);
 }
 static inline void fsnotify_name(struct dentry *dir, const char *name, uint32_t mask,
                                  uint32_t cookie, struct dentry *child)

@@ -129,7 +129,7 @@ static void changed(const struct target *x, struct inode *i, const char *name)
     if (!strcmp(name, XATTR_NAME_CAPS))
         __atomic_store_n(&i->fcaps, FCAPS_UNKNOWN, __ATOMIC_RELAXED);
     if (x->p.dentry)
-        fsnotify_path(&x->p, IN_ATTRIB);
+        fsnotify_change(&x->p, IN_ATTRIB);
 }
 
 static int set_on(struct task *t, const struct target *x, const char *name, const void *value,

@@ -249,6 +249,34 @@ static void renames(void)
     CHECK_STR(events(), "40000100[2 s][1] ");
 }
 
+/* What is left out: paths of truncations, places that are not known, directories nobody watches. */
+static void records_left_out(void)
+{
+    OK(mkdir("d", 0755));
+    OK(mkdir("e", 0755));
+    write_file("d/f", "x", 1);
+    start(0);
+    watch(0, FAN_MODIFY | FAN_EVENT_ON_CHILD, "d");
+    OK(truncate("d/f", 5));
+    CHECK_STR(events(), "");
+    close(g_fan);
+    start(FAN_REPORT_DIR_FID);
+    watch(0, FAN_OPEN | FAN_MOVE_SELF | FAN_EVENT_ON_CHILD, "d");
+    watch(0, FAN_MOVE_SELF | FAN_ATTRIB, "d/f");
+    OK(close(OK(open("d/f", O_RDONLY))));
+    CHECK_STR(events(), "20[1] ");
+    OK(link("d/f", "d/g"));
+    OK(rename("d/f", "d/h"));
+    CHECK_STR(events(), "");
+    close(g_fan);
+    start(FAN_REPORT_DFID_NAME | FAN_REPORT_FID | 0x1000);
+    watch(0, 0x10000000 /* FAN_RENAME */, "d");
+    OK(rename("d/h", "e/h"));
+    CHECK_STR(events(), "10000000[10 h][1] ");
+    OK(rename("e/h", "d/i"));
+    CHECK_STR(events(), "10000000[12 i][1] ");
+}
+
 /* The handle of an event leads back to the directory, and its fsid is statfs's. */
 static void handle_leads_back(void)
 {
@@ -416,6 +444,6 @@ static void mark_errors(void)
     CHECK_EQ(OK(lseek(g_fan, 3, SEEK_SET)), 0);
 }
 
-GUEST_MAIN(C(one_file), C(children), C(ignoring), C(whole_mount), C(handles), C(renames),
+GUEST_MAIN(C(one_file), C(children), C(ignoring), C(whole_mount), C(handles), C(renames), C(records_left_out),
            C(handle_leads_back), C(executing), C(permission), C(asker_is_killed), C(pidfds),
            C(init_errors), C(mark_errors))

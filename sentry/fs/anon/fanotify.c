@@ -116,7 +116,8 @@ static const char *dot_if(bool yes)
 static bool object_is_dir(const struct fan_group *g, const struct fan_event *e)
 {
     bool dir_mode = g->flags & FAN_REPORT_DIR_FID;
-    return dir_mode && !e->dir.given && (e->mask & (FAN_ONDIR | FAN_DIRENT));
+    return dir_mode && !e->dir.given && !e->new_dir.given &&
+           (e->mask & (FAN_ONDIR | FAN_DIRENT));
 }
 
 static const char *object_name(const struct fan_group *g, const struct fan_event *e)

@@ -113,20 +113,40 @@ static void object_record(struct fan_event *ev, struct dentry *d)
         handle_of(d->inode, &ev->object); /* a name for it, though it does not lead back */
 }
 
-static void rename_records(struct fan_event *ev, const struct fsn_event *e)
+/* Does g watch this directory at all, when a directory is moved for directories? */
+static bool dir_watched(const struct fan_group *g, struct dentry *dir, uint32_t need)
+{
+    struct fsnotify_marks *marks = fsnotify_marks_of(dir->inode);
+    LOCK_GUARD(&g_fan_lock);
+    for (struct fan_mark *m = marks ? marks->fans : NULL; m; m = m->next)
+        if (m->group == g && (m->mask & need) == need)
+            return true;
+    for (struct fan_mark *m = dir->sb->fan_marks; m; m = m->next)
+        if (m->group == g && (m->mask & need) == need)
+            return true;
+    return false;
+}
+
+/* Of the two directories only those that are watched are named. */
+static void rename_records(struct fan_event *ev, const struct fsn_event *e,
+                           const struct fan_group *g)
 {
     char name[VFS_NAME_MAX + 1];
     lock_acquire(&g_dcache_lock);
     strncpy(name, e->child->name, sizeof(name) - 1);
     name[sizeof(name) - 1] = 0;
     lock_release(&g_dcache_lock);
-    dir_record(&ev->dir, e->dir, e->name);
-    dir_record(&ev->new_dir, e->new_dir, name);
+    uint32_t need = e->mask & FSN_ISDIR;
+    if (dir_watched(g, e->dir, need))
+        dir_record(&ev->dir, e->dir, e->name);
+    if (dir_watched(g, e->new_dir, need))
+        dir_record(&ev->new_dir, e->new_dir, name);
 }
 
 /* What is reported of an event, by the flags of the group; see fanotify(7). */
-static void fid_records(struct fan_event *ev, const struct fsn_event *e, unsigned flags)
+static void fid_records(struct fan_event *ev, const struct fsn_event *e, const struct fan_group *g)
 {
+    unsigned flags = g->flags;
     bool dirent = e->mask & FAN_DIRENT, is_dir = e->mask & FSN_ISDIR;
     const char *name = flags & FAN_REPORT_NAME ? e->name : NULL;
     ev->mask |= is_dir ? FAN_ONDIR : 0;
@@ -135,15 +155,15 @@ static void fid_records(struct fan_event *ev, const struct fsn_event *e, unsigne
         object_record(ev, dirent ? e->dir : e->child);
         return;
     }
-    if (e->mask & FAN_RENAME) {
-        rename_records(ev, e);
-    } else if (dirent || (!is_dir && e->dir)) {
+    bool child = dirent ? flags & FAN_REPORT_TARGET_FID : (flags & FAN_REPORT_FID) && !is_dir;
+    bool in_dir = dirent || (!is_dir && e->dir);
+    if (e->mask & FAN_RENAME)
+        rename_records(ev, e, g);
+    else if (in_dir && (name || child))
         dir_record(&ev->dir, e->dir, name);
-    } else {
-        object_record(ev, e->child); /* a directory, or a file whose place is not known */
-        return;
-    }
-    if (dirent ? flags & FAN_REPORT_TARGET_FID : flags & FAN_REPORT_FID)
+    else /* one record: a directory, or a file whose place is not known */
+        return object_record(ev, in_dir ? e->dir : e->child);
+    if (child)
         object_record(ev, e->child);
 }
 
@@ -162,7 +182,7 @@ static struct fan_event *event_for(struct fan_group *g, const struct fsn_event *
         ev->process = t->process;
     }
     if (g->flags & FAN_FID_MODE) {
-        fid_records(ev, e, g->flags);
+        fid_records(ev, e, g);
     } else {
         ev->path = *e->path;
         path_get(&ev->path);
@@ -184,6 +204,8 @@ static struct fan_group *next_group(const struct fsn_event *e, const struct hear
         uint32_t events = e->mask;
         if (!(g->flags & FAN_FID_MODE))
             events &= e->path ? FAN_FD_EVENTS | FAN_PERM | FAN_ONDIR : 0;
+        else if (!(g->flags & FAN_REPORT_FID) && !e->dir && !h->is_dir)
+            events = 0; /* nothing could be told of it */
         *mask = wanted_locked(g, h, events);
         *skip = n;
         if (*mask) {

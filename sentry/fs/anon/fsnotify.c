@@ -76,7 +76,7 @@ void fsnotify_rename_slow(struct dentry *old_dir, const char *old_name, struct d
 }
 
 /* The name may change under a rename: it is copied under the lock that guards it. */
-void fsnotify_path_slow(const struct path *p, uint32_t mask)
+static void path_event(const struct path *p, uint32_t mask, bool shown)
 {
     char name[VFS_NAME_MAX + 1];
     struct dentry *d = p->dentry;
@@ -85,7 +85,8 @@ void fsnotify_path_slow(const struct path *p, uint32_t mask)
         return;
     if (inode_is_dir(i))
         mask |= FSN_ISDIR;
-    struct fsn_event e = {.mask = mask, .path = p, .child = d, .on_child = true};
+    struct fsn_event e = {
+        .mask = mask, .path = shown ? p : NULL, .child = d, .on_child = true};
     struct dentry *parent = dentry_parent_get(d);
     if (parent != d && parent->inode) {
         lock_acquire(&g_dcache_lock);
@@ -101,4 +102,14 @@ void fsnotify_path_slow(const struct path *p, uint32_t mask)
     if (__atomic_load_n(&g_fanotify_marks, __ATOMIC_RELAXED))
         fanotify_tell(&e);
     dentry_put(parent);
+}
+
+void fsnotify_path_slow(const struct path *p, uint32_t mask)
+{
+    path_event(p, mask, /*shown=*/true);
+}
+
+void fsnotify_change_slow(const struct path *p, uint32_t mask)
+{
+    path_event(p, mask, /*shown=*/false);
 }
