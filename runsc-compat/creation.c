@@ -4,6 +4,7 @@
 #include "netns.h"
 #include "spec.h"
 #include "standin.h"
+#include "start_hook.h"
 #include "tty.h"
 
 #include <errno.h>
@@ -386,6 +387,10 @@ int creation_start(struct rf_state *s, struct sandbox *sb, const json_t *config,
 {
     struct launch_error le = {0};
     const char *argv0 = json_string_value(json_array_get(spec_get(config, "process.args"), 0));
+    if (start_hooks_run(s, e) < 0) {
+        container_destroy(sb, s->id, &le); /* the container is stopped by that */
+        return -1;
+    }
     if (container_start(sb, s->id, &le) < 0) {
         creation_exec_error(&le, argv0 ? argv0 : "", e);
         return -1;

@@ -99,7 +99,7 @@ const struct spec_field g_spec_fields[] = {
     HOOK("hooks.prestart", "deprecated by the specification, run before createRuntime"),
     HOOK("hooks.createRuntime", "state on standard input; a failure ends the container"),
     HOOK("hooks.createContainer", "in the container's host namespaces"),
-    HOOK("hooks.startContainer", "inside the sandbox, as root"),
+    HOOK("hooks.startContainer", "inside, as root, in a sandbox of its own over the same files"),
     HOOK("hooks.poststart", "a failure is logged"),
     HOOK("hooks.poststop", "a failure is logged"),
     {"annotations", SPEC_MAP, false, DONE},
