@@ -16,12 +16,25 @@ uint64_t ns_id_new(void)
     return __atomic_fetch_add(&g_next_id, 1, __ATOMIC_RELAXED);
 }
 
+#define MAX_DEFAULT 63459
+
+int64_t g_ns_max[NS_KINDS] = {MAX_DEFAULT, MAX_DEFAULT, MAX_DEFAULT, MAX_DEFAULT,
+                              MAX_DEFAULT, MAX_DEFAULT, MAX_DEFAULT, MAX_DEFAULT};
+static int64_t g_ns_count[NS_KINDS]; /* atomic */
+
+int ns_may_make(enum ns_kind kind)
+{
+    int64_t max = __atomic_load_n(&g_ns_max[kind], __ATOMIC_RELAXED);
+    return __atomic_load_n(&g_ns_count[kind], __ATOMIC_RELAXED) <= max && max > 0 ? 0 : -ENOSPC;
+}
+
 void ns_init(struct ns *ns, const struct ns_ops *ops, struct user_ns *owner)
 {
     ref_init(&ns->ref);
     ns->ops = ops;
     ns->id = ns_id_new();
     ns->owner = owner;
+    __atomic_add_fetch(&g_ns_count[ops->kind], 1, __ATOMIC_RELAXED);
     if (owner)
         user_ns_get(owner);
 }
@@ -35,6 +48,7 @@ void ns_put(struct ns *ns)
 {
     while (ns && ref_put(&ns->ref)) {
         struct user_ns *owner = ns->owner;
+        __atomic_sub_fetch(&g_ns_count[ns->ops->kind], 1, __ATOMIC_RELAXED);
         ns->ops->free(ns);
         ns = owner ? &owner->ns : NULL;
     }
@@ -221,9 +235,24 @@ static int ipc_renew(struct ns_set *s, struct user_ns *owner)
     return 0;
 }
 
+static int may_make_all(uint64_t flags)
+{
+    static const struct {
+        uint64_t flag;
+        enum ns_kind kind;
+    } kinds[] = {{CLONE_NEWUTS, NS_UTS}, {CLONE_NEWIPC, NS_IPC}, {CLONE_NEWPID, NS_PID},
+                 {CLONE_NEWNET, NS_NET}, {CLONE_NEWCGROUP, NS_CGROUP}};
+    for (unsigned i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+        if ((flags & kinds[i].flag) && ns_may_make(kinds[i].kind))
+            return -ENOSPC;
+    return 0;
+}
+
 int ns_set_renew(struct task *t, struct ns_set *s, struct user_ns *owner, uint64_t flags)
 {
-    int r = flags & CLONE_NEWUTS ? uts_renew(s, owner) : 0;
+    int r = may_make_all(flags);
+    if (!r && (flags & CLONE_NEWUTS))
+        r = uts_renew(s, owner);
     if (!r && (flags & CLONE_NEWIPC))
         r = ipc_renew(s, owner);
     if (!r && (flags & CLONE_NEWPID))

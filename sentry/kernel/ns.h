@@ -45,6 +45,9 @@ struct ns_ops {
     struct ns *(*parent)(struct ns *ns); /* borrowed or NULL; itself NULL: no hierarchy */
 };
 
+/* /proc/sys/user/max_*_namespaces: how many of a kind there may be in the sandbox. */
+extern int64_t g_ns_max[NS_KINDS];  /* atomic */
+int ns_may_make(enum ns_kind kind); /* 0 or -ENOSPC */
 /* In a new object: one reference; takes one on owner. */
 void ns_init(struct ns *ns, const struct ns_ops *ops, struct user_ns *owner);
 void ns_get(struct ns *ns);

@@ -56,7 +56,9 @@ static int prepare_user(struct task *n, struct ns_switch *sw)
 
 static int prepare_mounts(struct task *n, struct ns_switch *sw, struct user_ns *owner)
 {
-    int r = mount_ns_copy(n->mount_ns, owner, &sw->mount_ns);
+    int r = ns_may_make(NS_MNT);
+    if (!r)
+        r = mount_ns_copy(n->mount_ns, owner, &sw->mount_ns);
     if (!r) /* fs is still ours alone */
         mount_ns_remap_fs(n->mount_ns, sw->mount_ns, sw->fs);
     return r;

@@ -51,7 +51,7 @@ void user_ns_put(struct user_ns *ns)
 int user_ns_new(struct task *t, struct user_ns **out)
 {
     struct user_ns *old = t->cred->user_ns;
-    if (old->level >= USER_NS_LEVEL_MAX)
+    if (old->level >= USER_NS_LEVEL_MAX || ns_may_make(NS_USER))
         return -ENOSPC;
     /* Nobody makes one who is nobody, or has been shut in. */
     if (!ids_mapped(old, t->cred->euid, t->cred->egid) || fs_task_is_chrooted(t))

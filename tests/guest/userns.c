@@ -302,6 +302,27 @@ static void exec_drops_what_nobody_maps(void)
     });
 }
 
+static void limits_are_kept(void)
+{
+    if (geteuid())
+        SKIP("needs root");
+    char old[64];
+    if (access("/proc/sys/user/max_uts_namespaces", W_OK))
+        SKIP("the limits cannot be set");
+    get("/proc/sys/user/max_uts_namespaces", old, sizeof(old));
+    CHECK(atoi(old) > 0);
+    pid_t pid = OK(fork());
+    if (!pid) {
+        g_main_pid = -1;
+        OK(unshare(CLONE_NEWUSER)); /* the limits of a new one, where that has its own */
+        OK(put("/proc/self/setgroups", "deny"));
+        _exit(unshare(CLONE_NEWUTS) ? 1 : 0);
+    }
+    int st;
+    OK(waitpid(pid, &st, 0));
+    CHECK_EQ(st, 0);
+}
+
 static void setns_into_a_user_namespace(void)
 {
     if (geteuid())
@@ -340,4 +361,4 @@ static void setns_into_a_user_namespace(void)
 GUEST_MAIN(C(anyone_may_make_one), C(one_may_map_oneself), C(maps_are_checked), C(root_maps_ranges),
            C(capabilities_stay_inside), C(mounts_in_a_user_namespace), C(all_at_once),
            C(signals_across), C(credentials_are_mapped), C(exec_drops_what_nobody_maps),
-           C(setns_into_a_user_namespace))
+           C(setns_into_a_user_namespace), C(limits_are_kept))

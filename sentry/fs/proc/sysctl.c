@@ -597,11 +597,16 @@ static const struct proc_entry g_fs_entries[] = {
     {0},
 };
 
-static const struct proc_entry g_user_entries[] = {NUM("max_user_namespaces", 0, 0, INT32_MAX),
-                                                   NUM("max_mnt_namespaces", 63459, 0, INT32_MAX),
-                                                   NUM("max_pid_namespaces", 0, 0, INT32_MAX),
-                                                   NUM("max_net_namespaces", 0, 0, INT32_MAX),
-                                                   {0}};
+static const struct proc_entry g_user_entries[] = {
+    KNOB("max_cgroup_namespaces", g_ns_max[NS_CGROUP], 0, INT32_MAX),
+    KNOB("max_ipc_namespaces", g_ns_max[NS_IPC], 0, INT32_MAX),
+    KNOB("max_mnt_namespaces", g_ns_max[NS_MNT], 0, INT32_MAX),
+    KNOB("max_net_namespaces", g_ns_max[NS_NET], 0, INT32_MAX),
+    KNOB("max_pid_namespaces", g_ns_max[NS_PID], 0, INT32_MAX),
+    KNOB("max_user_namespaces", g_ns_max[NS_USER], 0, INT32_MAX),
+    KNOB("max_uts_namespaces", g_ns_max[NS_UTS], 0, INT32_MAX),
+    {0},
+};
 
 static const struct proc_entry g_dev_tty[] = {
     KNOB("legacy_tiocsti", g_vfs_knobs.legacy_tiocsti, 0, 1), NUM("ldisc_autoload", 1, 0, 1), {0}};
