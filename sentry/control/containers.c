@@ -81,6 +81,8 @@ static void record_put(struct record *r)
     if (r->gofer)
         gofer_put(r->gofer);
     ns_set_put(r->ns_set);
+    if (r->user_ns)
+        user_ns_put(r->user_ns);
     if (r->container)
         container_put(r->container);
     free(r->path);
@@ -152,12 +154,41 @@ static const uint64_t g_ns_flags[DESC_NS_COUNT] = {
     [DESC_NS_NET] = CLONE_NEWNET,
 };
 
+static int give_map(struct user_ns *ns, bool gids, const struct idmap_desc *maps, unsigned count)
+{
+    struct id_extent e[16];
+    if (count > ARRAY_COUNT(e))
+        return -EINVAL;
+    for (unsigned i = 0; i < count; i++)
+        e[i] = (struct id_extent){maps[i].inside, maps[i].outside, maps[i].count};
+    return user_ns_map_give(ns, gids, e, count);
+}
+
+/* A user namespace without maps would hold nobody: then it is the first one. */
+static int make_user_ns(struct record *r, struct complaint *why)
+{
+    const struct container_desc *d = &r->desc;
+    if (d->ns[DESC_NS_USER] || !d->uid_map_count || !d->gid_map_count)
+        return 0;
+    int err = user_ns_new_for_container(&r->user_ns);
+    if (!err)
+        err = give_map(r->user_ns, false, d->uid_maps, d->uid_map_count);
+    if (!err)
+        err = give_map(r->user_ns, true, d->gid_maps, d->gid_map_count);
+    if (!err && r->is_root)
+        err = ns_set_renew(NULL, r->ns_set, r->user_ns, CLONE_NEWUTS | CLONE_NEWIPC);
+    return err ? complain(why, RF_EXIT_ERROR, "the id mappings cannot be used: %s", strerror(-err))
+               : 0;
+}
+
 /* The root container's new namespaces are the sandbox's own. */
 static int make_namespaces(struct record *r, struct complaint *why)
 {
     struct ns_set *s = r->ns_set = ns_set_copy(g_kernel.root_ns_set);
     if (!s)
         return complain(why, RF_EXIT_ERROR, "out of memory");
+    if (make_user_ns(r, why))
+        return -1;
     for (int i = 0; i < DESC_NS_COUNT; i++) {
         const char *with = r->desc.ns[i];
         int err = 0;
@@ -166,9 +197,14 @@ static int make_namespaces(struct record *r, struct complaint *why)
             if (!other)
                 return -1;
             ns_set_share(s, other->ns_set, g_ns_flags[i]);
+            if (i == DESC_NS_USER && other->user_ns) {
+                user_ns_get(other->user_ns);
+                r->user_ns = other->user_ns;
+            }
             record_put(other);
         } else if (!with && !r->is_root) {
-            err = ns_set_renew(NULL, s, g_kernel.root_user_ns, g_ns_flags[i]);
+            err = ns_set_renew(NULL, s, r->user_ns ? r->user_ns : g_kernel.root_user_ns,
+                               g_ns_flags[i]);
             if (!err && i == DESC_NS_NET)
                 net_ns_set_up(s->net);
         }
@@ -302,6 +338,7 @@ static int guest_start(struct guest *g, const struct process_desc *p, const char
         .is_init = g->is_init,
         .unkillable = g->is_init && !r->desc.ns[DESC_NS_PID],
         .ns_set = r->ns_set,
+        .user_ns = r->user_ns,
         .path = path,
         .argv = p->argv,
         .envp = p->envp,

@@ -137,6 +137,7 @@ struct record {
     enum record_state state;     /* lock: control */
     struct container *container; /* const after making; counted */
     struct ns_set *ns_set;       /* const after making; counted */
+    struct user_ns *user_ns;     /* const after making; counted; NULL: the first */
     struct gofer *gofer;         /* const after making; freed with its mounts */
     struct mount_ns *mount_ns;   /* lock: control; counted; NULL once stopped */
     struct fdtable *fds;         /* lock: control; of an init that has not started */

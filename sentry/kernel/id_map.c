@@ -219,6 +219,27 @@ int user_ns_map_set(struct task *t, struct user_ns *ns, bool gids, char *text)
     return r;
 }
 
+int user_ns_map_give(struct user_ns *ns, bool gids, const struct id_extent *extents, unsigned count)
+{
+    if (!count || count > EXTENTS_MAX)
+        return -EINVAL;
+    struct id_map *m = malloc(sizeof(*m) + count * sizeof(m->extents[0]));
+    if (!m)
+        return -ENOMEM;
+    m->count = 0;
+    for (unsigned i = 0; i < count; i++) {
+        const struct id_extent *e = &extents[i];
+        bool wraps = e->first + e->count <= e->first || e->lower + e->count <= e->lower;
+        if (wraps || overlaps(m, e)) {
+            free(m);
+            return -EINVAL;
+        }
+        m->extents[m->count++] = *e;
+    }
+    __atomic_store_n(gids ? &ns->gid_map : &ns->uid_map, m, __ATOMIC_RELEASE);
+    return 0;
+}
+
 /* "allow" or "deny": the latter for good, and only before there is a map of groups. */
 int user_ns_setgroups_set(struct task *t, struct user_ns *ns, bool allow)
 {

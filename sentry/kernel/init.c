@@ -55,6 +55,25 @@ static void first_signals(struct process *p, sigmask_t ignored)
             p->actions[sig - 1].handler = (uint64_t)SIG_IGN;
 }
 
+/* From the ids of the container's user namespace to those that the sentry keeps. */
+static int first_mapped(struct cred *c, struct user_ns *ns)
+{
+    uint32_t uid = uid_from(ns, c->uid), gid = gid_from(ns, c->gid);
+    if (uid == UINT32_MAX || gid == UINT32_MAX)
+        return -EINVAL;
+    for (unsigned i = 0; i < c->group_count; i++) {
+        c->groups[i] = gid_from(ns, c->groups[i]);
+        if (c->groups[i] == UINT32_MAX)
+            return -EINVAL;
+    }
+    c->uid = c->euid = c->suid = c->fsuid = uid;
+    c->gid = c->egid = c->sgid = c->fsgid = gid;
+    user_ns_get(ns);
+    user_ns_put(c->user_ns);
+    c->user_ns = ns;
+    return 0;
+}
+
 static int first_cred(struct task *t, const struct spawn_args *a)
 {
     int r = cred_new_root(a->uid, a->gid, a->groups, a->group_count, a->cap_bounding, &t->cred);
@@ -65,7 +84,7 @@ static int first_cred(struct task *t, const struct spawn_args *a)
     t->cred->cap_inheritable = a->cap_inheritable;
     t->cred->cap_ambient = a->cap_ambient & a->cap_permitted & a->cap_inheritable;
     t->cred->no_new_privs = a->no_new_privs;
-    return 0;
+    return a->user_ns && a->user_ns->level ? first_mapped(t->cred, a->user_ns) : 0;
 }
 
 static void first_process(struct process *p, const struct spawn_args *a)

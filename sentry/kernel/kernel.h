@@ -525,6 +525,7 @@ struct spawn_args {
     char *const *argv, *const *envp;
     const char *cwd;
     int *cwd_error; /* out, may be NULL: why cwd cannot be entered; untouched otherwise */
+    struct user_ns *user_ns; /* uid, gid and groups are as it numbers them; NULL: the first */
     uint32_t uid, gid;
     const uint32_t *groups;
     unsigned group_count;

@@ -148,6 +148,9 @@ bool user_ns_may_setgroups(const struct user_ns *ns);
 unsigned user_ns_map_get(const struct user_ns *ns, const struct user_ns *reader, bool gids,
                          unsigned index, struct id_extent *out);
 int user_ns_map_set(struct task *t, struct user_ns *ns, bool gids, char *text);
+/* A container's namespace, given its maps from outside before anybody is in it. */
+int user_ns_new_for_container(struct user_ns **out);
+int user_ns_map_give(struct user_ns *ns, bool gids, const struct id_extent *extents, unsigned count);
 int user_ns_setgroups_set(struct task *t, struct user_ns *ns, bool allow);
 void user_ns_get(struct user_ns *ns);
 void user_ns_put(struct user_ns *ns);

@@ -68,6 +68,18 @@ int user_ns_new(struct task *t, struct user_ns **out)
     return 0;
 }
 
+int user_ns_new_for_container(struct user_ns **out)
+{
+    struct user_ns *ns = calloc(1, sizeof(*ns));
+    if (!ns)
+        return -ENOMEM;
+    ns_init(&ns->ns, &g_user_ops, &g_root_user_ns);
+    ns->level = 1;
+    ns->setgroups_allowed = true;
+    *out = ns;
+    return 0;
+}
+
 void user_ns_adopt(struct cred *c, struct user_ns *ns)
 {
     user_ns_get(ns);
