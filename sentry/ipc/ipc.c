@@ -101,20 +101,38 @@ static int ids_grow(struct ipc_ids *tb)
     return 0;
 }
 
+#define IPC_ROUND 64u
+
+static unsigned free_index(const struct ipc_ids *tb, unsigned from)
+{
+    while (from < tb->capacity && tb->slots[from])
+        from++;
+    return from;
+}
+
+/* Indices go round, over at least IPC_ROUND of them, before one comes again: as Linux's ids do. */
+static unsigned pick_index(const struct ipc_ids *tb)
+{
+    unsigned round = MAX(tb->used + tb->used / 2, IPC_ROUND);
+    unsigned i = free_index(tb, tb->next_index);
+    return i < MIN(round, IPC_ID_STRIDE) ? i : free_index(tb, 0);
+}
+
 static int ids_insert(struct ipc_ids *tb, struct ipc_object *o, const struct ipc_table *kind)
 {
     int64_t wanted = __atomic_exchange_n(kind->next_id, -1, __ATOMIC_RELAXED);
-    unsigned i = wanted < 0 ? 0 : (uint64_t)wanted % IPC_ID_STRIDE;
     if (tb->used >= ipc_limit(kind->max))
         return -ENOSPC;
-    while (i < tb->capacity && tb->slots[i])
-        i++;
+    unsigned i = wanted < 0 ? pick_index(tb) : free_index(tb, (uint64_t)wanted % IPC_ID_STRIDE);
     if (i >= IPC_ID_STRIDE)
         return -ENOSPC;
     while (i >= tb->capacity)
         if (ids_grow(tb))
             return -ENOMEM;
-    o->seq = (wanted < 0 ? tb->next_seq++ : (uint64_t)wanted / IPC_ID_STRIDE) & 0x7fff;
+    if (wanted < 0 && i < tb->next_index)
+        tb->next_seq++; /* an index comes again: the id must be another */
+    tb->next_index = i + 1;
+    o->seq = (wanted < 0 ? tb->next_seq : (uint64_t)wanted / IPC_ID_STRIDE) & 0x7fff;
     o->id = i + o->seq * IPC_ID_STRIDE;
     o->ids = tb;
     tb->slots[i] = o;

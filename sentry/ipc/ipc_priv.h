@@ -27,6 +27,7 @@ struct ipc_ids {
     struct ipc_object **slots;          /* lock: table; one reference each */
     unsigned capacity, used, max_index; /* lock: table */
     uint32_t next_seq;                  /* lock: table */
+    unsigned next_index;                /* lock: table; behind the index that was given last */
 };
 
 struct ipc_table { /* one per kind */

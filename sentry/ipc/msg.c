@@ -162,7 +162,10 @@ static int try_send(struct task *t, struct msg_queue *q, struct msg *m)
 int64_t msg_snd(struct task *t, int id, struct uaddr msgp, uint64_t size, int flags)
 {
     struct msg *m;
-    int err = id < 0 ? -EINVAL : msg_import(t, msgp, size, &m);
+    int64_t type;
+    int err = uaccess_read_obj(t->mm, &type, msgp);
+    if (!err)
+        err = id < 0 ? -EINVAL : msg_import(t, msgp, size, &m);
     if (err)
         return err;
     struct msg_queue *q = msg_find_get(id, &err);

@@ -80,10 +80,11 @@ static int cpu_limit_due(struct process *p, int64_t now, int64_t *wait)
     if (r->rlim_cur >= (uint64_t)INT64_MAX / NSEC_PER_SEC)
         return 0;
     uint64_t sec = now / NSEC_PER_SEC;
-    int sig = sec >= r->rlim_max ? SIGKILL : sec >= r->rlim_cur ? SIGXCPU : 0;
+    uint64_t hard = r->rlim_max ? r->rlim_max : 1; /* none at all is one second: setrlimit(2) */
+    int sig = sec >= hard ? SIGKILL : sec && sec >= r->rlim_cur ? SIGXCPU : 0;
     if (sig == SIGXCPU)
         r->rlim_cur = sec + 1;
-    least(wait, (int64_t)r->rlim_cur * NSEC_PER_SEC, now);
+    least(wait, (int64_t)(r->rlim_cur ? r->rlim_cur : 1) * NSEC_PER_SEC, now);
     return sig;
 }
 

@@ -53,10 +53,14 @@ int signal_action(struct task *t, int sig, const struct sigaction_k *act, struct
 int altstack_set(struct task *t, const struct altstack *a, uint64_t sp, uint64_t min_size)
 {
     unsigned mode = a->flags & ~SS_AUTODISARM_K;
+    const struct altstack *old = &t->altstack;
     if (altstack_flags(t, sp) == SS_ONSTACK)
         return -EPERM;
     if (mode != SS_DISABLE && mode != SS_ONSTACK && mode != 0)
         return -EINVAL;
+    if (old->sp == a->sp && old->size == a->size &&
+        (old->flags & ~SS_DISABLE) == a->flags)
+        return 0; /* as it is: its size is not looked at */
     if (mode == SS_DISABLE) {
         t->altstack = (struct altstack){.flags = a->flags};
         return 0;

@@ -436,10 +436,10 @@ int mm_mprotect(struct mm *mm, uint64_t addr, uint64_t size, unsigned prot)
     if ((prot & grow) == grow || page_offset(addr) ||
         prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC | 0x8 /* PROT_SEM */ | grow))
         return -EINVAL;
-    if (prot & PROT_GROWSUP)
-        return -EINVAL;
     if (!size)
         return 0;
+    if (prot & PROT_GROWSUP)
+        return -EINVAL;
     if (!page_up(size, &size) || !mm_range_ok(mm, addr, size))
         return -ENOMEM;
     rwlock_write(&mm->lock);

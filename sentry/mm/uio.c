@@ -47,6 +47,19 @@ bool uio_range_ok(const struct uio *u)
     return true;
 }
 
+/* The array cannot be read to its end: the first thing wrong in it, in its order, is the answer. */
+static int first_error(struct mm *mm, struct uaddr iov, uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++) {
+        struct uio_seg seg;
+        if (uaccess_read_obj(mm, &seg, uaddr(iov.v + i * sizeof(seg))))
+            return -EFAULT;
+        if (seg.size > SSIZE_MAX)
+            return -EINVAL;
+    }
+    return -EFAULT;
+}
+
 int uio_import(struct uio *u, struct mm *mm, struct uaddr iov, uint64_t count)
 {
     _Static_assert(sizeof(struct uio_seg) == sizeof(struct iovec), "a segment is an iovec");
@@ -57,8 +70,7 @@ int uio_import(struct uio *u, struct mm *mm, struct uaddr iov, uint64_t count)
     if (count > 1 && !(segs = malloc(count * sizeof(*segs))))
         return -ENOMEM;
     int r = uaccess_read(mm, segs, iov, count * sizeof(*segs));
-    if (!r)
-        r = uio_adopt(u, segs, count);
+    r = r ? first_error(mm, iov, count) : uio_adopt(u, segs, count);
     if (r) {
         if (segs != &u->one)
             free(segs);

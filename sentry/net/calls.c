@@ -234,9 +234,12 @@ int64_t net_accept(struct task *t, int fd, int flags, struct sockaddr_storage *a
 {
     struct file *f;
     struct socket *s, *c;
-    if (flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK))
-        return -EINVAL;
     int64_t ret = net_socket_of(t, fd, &f, &s);
+    if (ret != -EBADF && flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK)) {
+        if (!ret)
+            file_put(f);
+        return -EINVAL;
+    }
     if (ret)
         return ret;
     ret = accept_wait(t, s, f, &c);

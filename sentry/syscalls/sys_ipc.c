@@ -17,34 +17,32 @@ int64_t sys_semget(struct task *t, const struct sysargs *a)
     return sem_get(t, (int)a->v[0], (int)a->v[1], (int)a->v[2]);
 }
 
-static int64_t semop_common(struct task *t, const struct sysargs *a, int64_t deadline)
+/* ts: NULL: no timeout. Its values are looked at after the operations, as on Linux. */
+static int64_t semop_common(struct task *t, const struct sysargs *a, const struct timespec *ts)
 {
     struct sembuf ops[SEM_OPS_MAX];
     unsigned count = a->v[2];
-    if (count == 0)
-        return -EINVAL;
+    int64_t ns = 0;
     if (count > SEM_OPS_MAX)
         return -E2BIG;
     if (uaccess_read(t->mm, ops, uaddr(a->v[1]), count * sizeof(ops[0])))
         return -EFAULT;
-    return sem_op(t, (int)a->v[0], ops, count, deadline);
+    if (count == 0 || (int)a->v[0] < 0 || (ts && time_from_timespec(ts, &ns)))
+        return -EINVAL;
+    return sem_op(t, (int)a->v[0], ops, count, ts ? time_after(ns) : DEADLINE_NONE);
 }
 
 int64_t sys_semop(struct task *t, const struct sysargs *a)
 {
-    return semop_common(t, a, DEADLINE_NONE);
+    return semop_common(t, a, NULL);
 }
 
 int64_t sys_semtimedop(struct task *t, const struct sysargs *a)
 {
     struct timespec ts;
-    int64_t ns;
-    if (!a->v[3])
-        return semop_common(t, a, DEADLINE_NONE);
-    if (uaccess_read_obj(t->mm, &ts, uaddr(a->v[3])))
+    if (a->v[3] && uaccess_read_obj(t->mm, &ts, uaddr(a->v[3])))
         return -EFAULT;
-    int err = time_from_timespec(&ts, &ns);
-    return err ? err : semop_common(t, a, time_after(ns));
+    return semop_common(t, a, a->v[3] ? &ts : NULL);
 }
 
 int64_t sys_semctl(struct task *t, const struct sysargs *a)

@@ -50,9 +50,10 @@ static int64_t uts_set(struct task *t, const struct sysargs *a, char field[65])
     struct uts_ns *ns = t->ns_set->uts;
     if (!cred_capable(t->cred, ns->ns.owner, CAP_SYS_ADMIN))
         return -EPERM;
-    if ((int)a->v[1] < 0 || a->v[1] > 64)
+    int size = (int)a->v[1];
+    if (size < 0 || size > 64)
         return -EINVAL;
-    if (uaccess_read(t->mm, name, uaddr(a->v[0]), a->v[1]))
+    if (uaccess_read(t->mm, name, uaddr(a->v[0]), size))
         return -EFAULT;
     LOCK_GUARD(&ns->lock);
     memcpy(field, name, sizeof(name));
@@ -201,8 +202,13 @@ int64_t sys_getrandom(struct task *t, const struct sysargs *a)
         size_t n = MIN(size - done, sizeof(buf));
         if (host_getrandom(buf, n))
             return done ? (int64_t)done : -EAGAIN;
-        if (uaccess_write(t->mm, uaddr(a->v[0] + done), buf, n))
+        struct uaddr to = uaddr(a->v[0] + done);
+        if (uaccess_write(t->mm, to, buf, n)) {
+            uint64_t room = PL_PAGE_SIZE - to.v % PL_PAGE_SIZE; /* what lies before the bad page counts */
+            if (room < n && !uaccess_write(t->mm, to, buf, room))
+                done += room;
             return done ? (int64_t)done : -EFAULT;
+        }
         done += n;
         if (done < size && signal_pending(t))
             return done;

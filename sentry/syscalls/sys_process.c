@@ -120,7 +120,7 @@ int64_t sys_unshare(struct task *t, const struct sysargs *a)
 
 int64_t sys_setns(struct task *t, const struct sysargs *a)
 {
-    struct file *f = fdtable_get(t->fds, (int)a->v[0]);
+    struct file *f = fdtable_get_io(t->fds, (int)a->v[0]);
     if (!f)
         return -EBADF;
     struct ns *ns = nsfs_ns(f);
@@ -275,12 +275,13 @@ int64_t sys_waitid(struct task *t, const struct sysargs *a)
     if (nonblock)
         c.options |= WNOHANG;
     int64_t found = process_wait(t, &c, &res);
+    if (!found && nonblock && !(a->v[3] & WNOHANG))
+        found = -EAGAIN;
+    /* Linux writes an empty answer beside an error too. */
+    if (waitid_report(t, a->v[2], found < 0 ? 0 : found, &res))
+        return -EFAULT;
     if (found < 0)
         return found;
-    if (!found && nonblock && !(a->v[3] & WNOHANG))
-        return -EAGAIN;
-    if (waitid_report(t, a->v[2], found, &res))
-        return -EFAULT;
     if (found && a->v[4] && uaccess_write_obj(t->mm, uaddr(a->v[4]), &res.usage))
         return -EFAULT;
     return 0;

@@ -96,6 +96,10 @@ static int64_t vectored(struct task *t, const struct sysargs *a, bool write, int
         return -EBADF;
     if (pos != AT_POSITION && f->ops->stream)
         return -ESPIPE;
+    if (!(f->mode & (write ? FMODE_WRITE : FMODE_READ)))
+        return -EBADF;
+    if (write ? !f->ops->write : !f->ops->read)
+        return S_ISDIR(f->inode->mode) ? -EISDIR : -EINVAL;
     struct uio u;
     int r = uio_import(&u, t->mm, uaddr(a->v[1]), a->v[2]);
     if (r)

@@ -2,7 +2,11 @@
 #include "syscalls/syscalls.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
+
+#define SIGINFO_USED  48 /* bytes that the kernel's own siginfo has */
+#define SI_DETHREAD_K (-7)
 
 static int mask_import(struct task *t, uint64_t ua, uint64_t size, sigmask_t *out)
 {
@@ -157,24 +161,46 @@ int64_t sys_tgkill(struct task *t, const struct sysargs *a)
     return signal_tgkill(t, (int)a->v[0], (int)a->v[1], (int)a->v[2], NULL);
 }
 
-/* Codes that the kernel itself uses may not be forged towards others. */
-static int info_import(struct task *t, uint64_t ua, int sig, bool self, siginfo_t *info)
+/* A code whose fields Linux knows: beyond them such a siginfo may hold anything. */
+static bool layout_known(const siginfo_t *info)
+{
+    int code = info->si_code;
+    return code > 0 ? code <= 0x80 /* SI_KERNEL */ : code >= SI_DETHREAD_K || code == -60 /* SI_ASYNCNL */;
+}
+
+static bool is_zero(const char *p, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        if (p[i])
+            return false;
+    return true;
+}
+
+static int info_import(struct task *t, uint64_t ua, int sig, siginfo_t *info)
 {
     if (uaccess_read_obj(t->mm, info, uaddr(ua)))
         return -EFAULT;
-    if ((info->si_code >= 0 || info->si_code == SI_TKILL) && !self)
-        return -EPERM;
+    if (!layout_known(info) && !is_zero((char *)info + SIGINFO_USED, sizeof(*info) - SIGINFO_USED))
+        return -E2BIG;
     info->si_signo = sig;
     return 0;
+}
+
+/* Codes that the kernel itself uses may not be forged towards others. */
+static bool is_forged(const siginfo_t *info)
+{
+    return info->si_code >= 0 || info->si_code == SI_TKILL;
 }
 
 int64_t sys_rt_sigqueueinfo(struct task *t, const struct sysargs *a)
 {
     siginfo_t info;
     int pid = a->v[0], sig = a->v[1];
-    int r = info_import(t, a->v[2], sig, pid == t->process->vpid, &info);
+    int r = info_import(t, a->v[2], sig, &info);
     if (r)
         return r;
+    if (pid != t->process->vpid && is_forged(&info))
+        return -EPERM;
     return signal_kill_pid(t, pid, sig, &info);
 }
 
@@ -182,8 +208,10 @@ int64_t sys_rt_tgsigqueueinfo(struct task *t, const struct sysargs *a)
 {
     siginfo_t info;
     int tgid = a->v[0], tid = a->v[1], sig = a->v[2];
-    if (tgid <= 0 || tid <= 0)
-        return -EINVAL;
-    int r = info_import(t, a->v[3], sig, tid == t->vtid, &info);
+    int r = info_import(t, a->v[3], sig, &info);
+    if (!r && (tgid <= 0 || tid <= 0))
+        r = -EINVAL;
+    if (!r && tid != t->vtid && is_forged(&info))
+        r = -EPERM;
     return r ? r : signal_tgkill(t, tgid, tid, sig, &info);
 }

@@ -9,10 +9,12 @@ static int64_t do_signalfd(struct task *t, int fd, struct uaddr ua, uint64_t siz
 {
     sigmask_t mask;
     struct file *f = NULL;
-    if (size != sizeof(mask) || flags & ~(SFD_CLOEXEC | SFD_NONBLOCK))
+    if (size != sizeof(mask))
         return -EINVAL;
     if (uaccess_read_obj(t->mm, &mask, ua))
         return -EFAULT;
+    if (flags & ~(SFD_CLOEXEC | SFD_NONBLOCK))
+        return -EINVAL;
     if (fd == -1) {
         int r = signalfd_new(mask, flags, &f);
         return anon_install(t, r, f, flags & SFD_CLOEXEC);

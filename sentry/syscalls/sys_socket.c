@@ -132,9 +132,11 @@ int64_t sys_bind(struct task *t, const struct sysargs *a)
 int64_t sys_connect(struct task *t, const struct sysargs *a)
 {
     struct sockaddr_storage ss;
-    int64_t err = check_socket(t, (int)a->v[0]);
-    if (!err)
-        err = addr_import(t, a->v[1], a->v[2], &ss);
+    struct file *f = fdtable_get_io(t->fds, (int)a->v[0]);
+    if (!f)
+        return -EBADF;
+    file_put(f);
+    int64_t err = addr_import(t, a->v[1], a->v[2], &ss); /* is it a socket: asked only then */
     return err ? err : net_connect(t, (int)a->v[0], &ss, (unsigned)a->v[2]);
 }
 

@@ -174,17 +174,20 @@ int64_t sys_sendfile(struct task *t, const struct sysargs *a)
     SYS_FILE out = fdtable_get_io(t->fds, a->v[0]);
     SYS_FILE in = fdtable_get_io(t->fds, a->v[1]);
     int64_t pos = 0;
-    if (!in || !out || !(in->mode & FMODE_READ) || !(out->mode & FMODE_WRITE))
+    if (a->v[2] && uaccess_read_obj(t->mm, &pos, uaddr(a->v[2])))
+        return -EFAULT;
+    if (!in || !(in->mode & FMODE_READ))
         return -EBADF;
     if (is_stream(in) && a->v[2])
         return -ESPIPE;
+    if (!out || !(out->mode & FMODE_WRITE))
+        return -EBADF;
     if (!splices_from(in) || !splices_to(out) || (out->flags & O_APPEND))
         return -EINVAL;
     if (is_stream(in)) /* a socket or terminal, into a pipe alone */
         return is_pipe(out) && !is_pipe(in) ? sendfile_stream(t, in, out, a->v[3]) : -EINVAL;
-    int r = a->v[2] ? pos_import(t, a->v[2], &pos) : 0;
-    if (r)
-        return r;
+    if (pos < 0)
+        return -EINVAL;
     if (!a->v[2])
         pos = pos_current(in);
     struct xfer x = {.t = t,
@@ -252,10 +255,10 @@ static int64_t splice_run(struct task *t, struct file *in, struct file *out,
 
 int64_t sys_splice(struct task *t, const struct sysargs *a)
 {
-    if (a->v[5] & ~(uint64_t)SPLICE_KNOWN)
-        return -EINVAL;
     if (!a->v[4])
         return 0;
+    if (a->v[5] & ~(uint64_t)SPLICE_KNOWN)
+        return -EINVAL;
     SYS_FILE in = fdtable_get_io(t->fds, a->v[0]);
     SYS_FILE out = fdtable_get_io(t->fds, a->v[2]);
     if (!in || !out)
@@ -285,11 +288,15 @@ int64_t sys_vmsplice(struct task *t, const struct sysargs *a)
     struct uio u;
     if (a->v[3] & ~(uint64_t)SPLICE_KNOWN)
         return -EINVAL;
-    if (!f || !is_pipe(f))
+    if (!f)
         return -EBADF;
     int r = uio_import(&u, t->mm, uaddr(a->v[1]), a->v[2]);
     if (r)
         return r;
+    if (u.remaining && !is_pipe(f)) {
+        uio_free(&u);
+        return -EBADF;
+    }
     bool write = f->mode & FMODE_WRITE;
     struct xfer x = {.t = t};
     int64_t n = 0;
@@ -340,14 +347,14 @@ int64_t sys_copy_file_range(struct task *t, const struct sysargs *a)
     SYS_FILE in = fdtable_get_io(t->fds, a->v[0]);
     SYS_FILE out = fdtable_get_io(t->fds, a->v[2]);
     int64_t in_pos = 0, out_pos = 0;
-    if (a->v[5])
-        return -EINVAL;
     if (!in || !out)
         return -EBADF;
     if (a->v[1] && uaccess_read_obj(t->mm, &in_pos, uaddr(a->v[1])))
         return -EFAULT;
     if (a->v[3] && uaccess_read_obj(t->mm, &out_pos, uaddr(a->v[3])))
         return -EFAULT;
+    if (a->v[5])
+        return -EINVAL;
     int r = copy_check(in, out);
     if (r)
         return r;

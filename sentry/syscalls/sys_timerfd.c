@@ -20,11 +20,19 @@ int64_t sys_timerfd_create(struct task *t, const struct sysargs *a)
     return anon_install(t, r, f, a->v[1] & TFD_CLOEXEC);
 }
 
+static bool spec_valid(const struct itimerspec *s)
+{
+    int64_t ns;
+    return !time_from_timespec(&s->it_value, &ns) && !time_from_timespec(&s->it_interval, &ns);
+}
+
 int64_t sys_timerfd_settime(struct task *t, const struct sysargs *a)
 {
     struct itimerspec next, old;
     if (uaccess_read_obj(t->mm, &next, uaddr(a->v[2])))
         return -EFAULT;
+    if ((int)a->v[1] & ~(TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET) || !spec_valid(&next))
+        return -EINVAL;
     struct file *f = fdtable_get_io(t->fds, a->v[0]);
     if (!f)
         return -EBADF;
