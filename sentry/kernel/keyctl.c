@@ -373,7 +373,7 @@ int64_t key_control(struct task *t, int op, const uint64_t *v)
     case KEYCTL_REJECT:
         if ((int)v[2] <= 0 || (int)v[2] >= ERESTARTSYS)
             return -EINVAL;
-        /* fall through */
+        __attribute__((fallthrough));
     case KEYCTL_INSTANTIATE:
     case KEYCTL_INSTANTIATE_IOV:
     case KEYCTL_NEGATE:

@@ -44,7 +44,7 @@ int64_t sys_mmap(struct task *t, const struct sysargs *a)
 {
     struct mm_map m = {
         .addr = a->v[0], .size = a->v[1], .prot = a->v[2], .flags = a->v[3], .offset = a->v[5]};
-    uint64_t va;
+    uint64_t va = 0;
     if (page_offset(m.offset))
         return -EINVAL;
     if (!(m.flags & MAP_ANONYMOUS)) {
