@@ -180,7 +180,7 @@ int program_find(struct mount_ns *ns, const struct process_desc *p, char **path,
 /* What an error of exec means to a person, and as an exit status. */
 int program_failed(struct complaint *why, const char *name, int err);
 
-/* containers.c. All without the lock held. */
+/* containers.c. Without the lock held, but for what says so. */
 int record_create(struct control_fds *fds, unsigned flags, struct client *by,
                   struct complaint *why);
 int record_start(const char *id, struct complaint *why);
@@ -199,15 +199,26 @@ int record_wait(const char *id, int pid, int *status, struct complaint *why);
 int record_attach(const char *id, int pid, struct client *by, struct complaint *why);
 /* Asks for its end: 1 it is gone (or was never there: *why), 0 not yet. */
 int record_destroy(const char *id, struct complaint *why);
+bool record_any(void);
+void record_signal_root(int sig, bool from_terminal);
+
+/* containers.c, for news.c */
+extern struct list g_records; /* lock: control; the root container first */
+void record_get(struct record *r);
+void record_put(struct record *r);
+void record_remove(struct record *r);
+void record_kill(struct record *r);
+void guest_free(struct guest *g);
+struct guest *guest_of_locked(struct record *r, int pid); /* borrowed; pid 0: init */
+
+/* news.c. Without the lock held. */
 /* by has gone: what was attached to it is killed. */
 void record_client_gone(struct client *by);
 /* Some process or container has news: send events, let go of what has ended. True: the root
  * container has ended, with *status. */
 bool record_reap(int *status);
-bool record_any(void);
 /* Descriptors of gofers, whose hang-up is news. */
 unsigned record_gofer_fds(int *fds, unsigned max);
-void record_signal_root(int sig, bool from_terminal);
 
 /* report.c */
 typedef int ps_emit_fn(void *arg, const struct control_ps *ps);
